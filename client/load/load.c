@@ -193,7 +193,7 @@ static void print_load(const struct plan *p)
 	stream_print(" bytes");
 	if (p->rate > 0)
 		stream_print(", %s a second%s", units_number(p->rate, rate),
-			     p->stage_count > 0 ? " in the mean" : "");
+			     p->stage_count > 0 ? " on average" : "");
 	if (p->count > 0)
 		stream_print(", %s in all", units_count(p->count, text[3]));
 	stream_print("\n");

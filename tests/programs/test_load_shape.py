@@ -279,7 +279,7 @@ class Stages(TestCase):
             answer = load(server.address, "-c", "6", "-P", "100", "-r",
                           "100:1s,100-300:1s,300:1s", "--warmup", "100ms")
         self.assertIn(b"600 planned = 600 sent\n", answer.stdout)
-        self.assertIn(b"in the mean of 3 stages", answer.stdout)
+        self.assertIn(b"on average over 3 stages", answer.stdout)
 
     def test_what_is_no_list_of_them_is_refused(self):
         for wrong in ("100:", ":1s", "100:1s,", "100-:1s", "0:1s", "1:never",

@@ -114,9 +114,9 @@ static void say_measuring(struct line *line, const struct live *live,
 	if (p->last)
 		say_rate(line, live, p->last);
 	live_say(line,
-		 p->errors > 0 ? LAYOUT_BAD "%s errors" LAYOUT_PLAIN
-			       : "%s errors",
-		 units_count(p->errors, text));
+		 p->errors > 0 ? LAYOUT_BAD "%s error%s" LAYOUT_PLAIN
+			       : "%s error%s",
+		 units_count(p->errors, text), p->errors == 1 ? "" : "s");
 	if (part >= 0 && live->plan->count == 0)
 		say_left(line, left);
 	if (part >= 0)

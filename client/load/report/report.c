@@ -557,7 +557,7 @@ static void report_mode(struct layout *p, const struct result *r)
 	layout_begin(p, LAYOUT_MUST, LAYOUT_STRONG "load" LAYOUT_PLAIN);
 	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN, target);
 	if (plan->stage_count > 0)
-		layout_say(p, "%s, %s/s in the mean of %zu stages",
+		layout_say(p, "%s, %s/s on average over %zu stages",
 			   plan_mode_text(plan), units_rate(plan->rate, rate),
 			   plan->stage_count);
 	else if (plan->rate > 0)
@@ -588,29 +588,33 @@ static void say_errors(struct layout *p, const struct result *r)
 	uint64_t all = result_errors(r);
 	const struct {
 		uint64_t count;
-		const char *what;
+		const char *one, *more;
 	} kinds[] = {
-		{ b->timed_out, "timed out" },
-		{ b->reset, "reset" },
-		{ b->closed_early, "closed early" },
-		{ b->wrong, "wrong replies" },
-		{ b->bad, "bad replies" },
-		{ b->swapped, "swapped replies" },
-		{ b->surplus, "surplus replies" },
-		{ b->crossed, "replies of other connections" },
+		{ b->timed_out, "timed out", "timed out" },
+		{ b->reset, "reset", "reset" },
+		{ b->closed_early, "closed early", "closed early" },
+		{ b->wrong, "wrong reply", "wrong replies" },
+		{ b->bad, "bad reply", "bad replies" },
+		{ b->swapped, "swapped reply", "swapped replies" },
+		{ b->surplus, "surplus reply", "surplus replies" },
+		{ b->crossed, "reply of another connection",
+		  "replies of other connections" },
 		{ result_error_count(r, ERROR_HANDSHAKE, ERROR_HANDSHAKE, -1),
-		  "failed handshakes" },
+		  "failed handshake", "failed handshakes" },
 		{ result_error_count(r, ERROR_SOCKET, ERROR_CONNECT, -1),
-		  "failed connects" },
-		{ all, all == 1 ? "error" : "errors" },
+		  "failed connect", "failed connects" },
+		{ all, "error", "errors" },
 	};
+	const char *what = "errors";
 	char count[UNITS_TEXT];
 	size_t i = 0;
 
 	while (kinds[i].count != all)
 		i++;
+	if (all > 0)
+		what = all == 1 ? kinds[i].one : kinds[i].more;
 	layout_say(p, "%s%s %s" LAYOUT_PLAIN, all > 0 ? LAYOUT_BAD : "",
-		   units_count(all, count), all > 0 ? kinds[i].what : "errors");
+		   units_count(all, count), what);
 }
 
 static void say_gates(struct layout *p, const struct gates *gates)
