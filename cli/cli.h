@@ -61,7 +61,7 @@ int cli_next(const struct cli_option *table, int argc, char **argv);
 
 /*
  * Print "unknown WHAT 'WORD'; REST", with a guess between them if one of the
- * names is near.  name_at() returns the i-th name, or NULL behind the last.
+ * names is near.  name_at() returns the i-th name, or NULL after the last.
  */
 void cli_report_unknown(const char *what, const char *word, size_t len,
 			const char *(*name_at)(size_t i), const char *rest);

@@ -27,8 +27,9 @@ bool complete_is_asked(void);
 void complete_word(int argc, char **argv, const char *word, const char *help);
 
 /*
- * Print the options of a table, or what the value of an option may be, as the
- * cursor is at one of them.  Returns false if it is at an operand.
+ * If the cursor is at an option, print the options of the table; if it is at
+ * the value of one, print what that may be.  Returns false if it is at an
+ * operand.
  */
 bool complete_option(const struct cli_option *table, int argc, char **argv);
 

@@ -85,7 +85,7 @@ bool edit_line_open(const char *text)
 	el_set(el, EL_EDITOR, "emacs");
 	/* There is nothing to complete, and pasted text has tabs. */
 	el_set(el, EL_BIND, "\t", "ed-insert", NULL);
-	/* What a Ctrl-D becomes that is typed while the editor is hidden. */
+	/* A Ctrl-D that is typed while the editor is hidden is read as this. */
 	el_set(el, EL_BIND, "^@", "em-delete-or-list", NULL);
 	el_set(el, EL_HIST, history, past_lines);
 	el_source(el, NULL);

@@ -42,7 +42,7 @@ void guess_consider(struct guess *g, const char *known)
 	if (len > LONGEST || g->len > LONGEST)
 		return;
 	away = distance(g->word, g->len, known, len);
-	/* One mistake in each three letters. */
+	/* One mistake for every three letters. */
 	if (away > (least(len, g->len) + 2) / 3 || away >= g->len)
 		return;
 	if (g->best && away >= g->distance)

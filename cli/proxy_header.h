@@ -22,7 +22,7 @@ bool proxy_header_take(const char *option, enum proxy_header *ret);
 
 /*
  * Send it on a connection that has sent nothing: the empty send buffer takes
- * it.  0 or an errno.
+ * it.  Returns 0 or an errno.
  */
 int proxy_header_send(enum proxy_header version, int fd);
 

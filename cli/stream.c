@@ -60,15 +60,15 @@ static ssize_t stream_write_cookie(void *fd, const char *data, size_t len)
 	return rc < 0 ? 0 : (ssize_t)len;
 }
 
-/* Out of memory: uses instead. */
-static FILE *open_stdio(const int *fd, int mode, FILE *instead)
+/* Returns fallback if there is no memory. */
+static FILE *open_stdio(const int *fd, int mode, FILE *fallback)
 {
 	cookie_io_functions_t functions = { .write = stream_write_cookie };
 	FILE *file = fopencookie((void *)(uintptr_t)fd, "w", functions);
 
 	if (file)
 		setvbuf(file, NULL, mode, BUFSIZ);
-	return file ? file : instead;
+	return file ? file : fallback;
 }
 
 FILE *stream_out(void)
