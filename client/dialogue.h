@@ -10,7 +10,7 @@
 enum dialogue_kind {
 	DIALOGUE_PERSON, /* messages are not framed, each is answered */
 	DIALOGUE_ROOM,	 /* messages are lines, answers are not expected */
-	DIALOGUE_LINES,	 /* the same with a program; `windup` is a line */
+	DIALOGUE_LINES,	 /* the same with a program; no word ends it */
 };
 
 /*

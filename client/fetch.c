@@ -2,9 +2,9 @@
 /*
  * fetch: send "Client connected", and write what arrives to a file.
  *
- * In this protocol only the end of input marks the end of the file, and a
- * server that is killed ends too.  The user may know the size, or that a
- * closing text must be there.
+ * In this protocol only the end of input marks the end of the file, and the
+ * input of a server that is killed ends in the same way.  The user may know the
+ * size, or that a closing text must be there.
  *
  * Main thread only.
  */
@@ -189,8 +189,7 @@ static int fetch_all(struct fetch *f)
 	return status == CLI_DONE ? fetch_report(f) : status;
 }
 
-/* ---------------------------------------------------------- the command line
- */
+/* -------------------------------------------------------- the command line */
 
 static const struct options_operand fetch_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:3000" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library waits, with its deadlines.
+ * Dialling, reads and the handshake wait in the library, with its deadlines;
+ * peer_poll() and peer_settle() wait here.
  */
 #include "peer.h"
 
@@ -20,7 +21,7 @@
 
 #define PIECE	   ((size_t)64 * 1024)
 #define SETTLE_MS  10	/* between two checks */
-#define SILENCE_MS 5000 /* from here on it may be why the peer closed */
+#define SILENCE_MS 5000 /* silence that may be why the peer closed */
 
 int64_t peer_now(void)
 {
@@ -233,8 +234,8 @@ static bool has_input(const struct peer *p)
 }
 
 /*
- * The look before poll() finds the rest of a record; the one after it tells
- * input from a ticket.
+ * The look before poll() finds the rest of a TLS record; the one after it tells
+ * input from a session ticket.
  */
 static int find(const struct peer *p, struct pollfd *fds, int count, int ms)
 {

@@ -43,8 +43,8 @@ bool peer_take_option(struct peer *p, int key);
 bool peer_set_address(struct peer *p, const char *address);
 
 /*
- * Connect, send the header and make the handshake of TLS.  Returns CLI_DONE, or
- * the exit status after printing an error.
+ * Connect, send the PROXY header and make the handshake of TLS.  Returns
+ * CLI_DONE, or the exit status after printing an error.
  */
 int peer_dial(struct peer *p);
 
@@ -62,6 +62,7 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
  * fds, which has room for the connection; its events are POLLIN, POLLOUT.
  * POLLIN says that a read does not wait.  With TLS poll(2) alone cannot say it:
  * the descriptor is readable without input, and there is input while it is not.
+ * Returns how many descriptors have events; 0 after ms; -errno.
  */
 int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
 	      int ms);

@@ -14,7 +14,7 @@
 
 #include <weir-tls.h>
 
-/* why begins with the path of the file. */
+/* An error in a file begins with its path. */
 static bool is_about(const char *why, const char *path)
 {
 	size_t len = path ? strlen(path) : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nothing is buffered, except the beginning of an incomplete character.
+ * Nothing is buffered, except an incomplete character or a CR at the end.
  */
 #include "screen.h"
 

@@ -25,11 +25,14 @@ void screen_put(struct screen *s, const char *data, size_t len);
 /* End the line, unless at the beginning of one. */
 void screen_end_line(struct screen *s);
 
-/* A line of our own, of at most some hundred bytes. */
+/* Print a line of our own, cut to 1023 bytes. */
 void screen_note(struct screen *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Returns status; but CLI_FAILED after an error if a write has failed. */
+/*
+ * Returns status.  If it is CLI_DONE and a write has failed, prints an error
+ * and returns CLI_FAILED instead.
+ */
 int screen_check(const struct screen *s, int status);
 
 #endif

@@ -147,8 +147,7 @@ static int deliver(struct send *s)
 	}
 }
 
-/* ---------------------------------------------------------- the command line
- */
+/* -------------------------------------------------------- the command line */
 
 static const struct options_operand send_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },
@@ -198,8 +197,8 @@ static int send_begin(struct send *s, const char *text)
 		s->text = text;
 		s->len = strlen(text);
 		if (s->len == 0)
-			cli_error("the text is empty; there is no empty "
-				  "message");
+			cli_error("the text is empty, and an empty message "
+				  "cannot be sent");
 		return s->len > 0 ? CLI_DONE : CLI_USAGE;
 	}
 	s->block = malloc(BLOCK);
@@ -210,7 +209,8 @@ static int send_begin(struct send *s, const char *text)
 	if (!fill_block(s))
 		return CLI_FAILED;
 	if (s->len == 0)
-		cli_error("standard input is empty; there is no empty message");
+		cli_error("standard input is empty, and an empty message "
+			  "cannot be sent");
 	return s->len > 0 ? CLI_DONE : CLI_FAILED;
 }
 

@@ -347,8 +347,7 @@ static int talk_hold(struct talk *t)
 	return status;
 }
 
-/* ---------------------------------------------------------- the command line
- */
+/* -------------------------------------------------------- the command line */
 
 static const struct options_operand talk_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },

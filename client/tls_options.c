@@ -105,7 +105,7 @@ bool tls_options_check(const struct tls_options *t, const char *address)
 	else if (t->ca && t->is_insecure)
 		cli_error("--ca contradicts --insecure; leave one out");
 	else if (t->name && (t->name[0] == '\0' || t->name[0] == '.'))
-		cli_error("--tls: '%s' is not a name of a host", t->name);
+		cli_error("--tls: '%s' is not the name of a host", t->name);
 	else if (t->is_wanted && !t->is_insecure &&
 		 !tls_options_name(t, address, buf))
 		cli_error("--tls: '%s' has no host; give the name that the "

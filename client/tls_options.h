@@ -36,7 +36,7 @@ struct tls_options {
 	bool is_wanted;
 	bool is_insecure;
 	const char *name; /* of --tls; NULL: the host of the address */
-	const char *ca, *certificate, *key; /* files; NULL */
+	const char *ca, *certificate, *key; /* files; or NULL */
 };
 
 /* Handle an option, its value in optarg; false after an error. */

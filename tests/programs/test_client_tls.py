@@ -53,8 +53,8 @@ class Options(TestCase):
                            "--tls-key needs --tls-certificate")
         self.check_refused(["--tls", "--insecure", "--ca", "x"],
                            "--ca contradicts --insecure")
-        self.check_refused(["--tls="], "--tls: '' is not a name")
-        self.check_refused(["--tls=.example"], "'.example' is not a name")
+        self.check_refused(["--tls="], "--tls: '' is not the name")
+        self.check_refused(["--tls=.example"], "'.example' is not the name")
         for address in "unix:/nowhere", "unix:@nowhere", "fd:0":
             self.check_refused(["--tls"], "has no host", "--tls=example.org",
                                address=address)
