@@ -85,9 +85,7 @@ static size_t messages_fill(const struct bad_clients *c,
 	uint64_t from = m->sent;
 	size_t size = payload_size(c->payload, name);
 
-	/*
-	 * The same message again and again, so that the place is a remainder.
-	 */
+	/* The same message each time, so that the position is a remainder. */
 	from %= size;
 	if (len > size - from)
 		len = size - (size_t)from;

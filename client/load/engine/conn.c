@@ -696,7 +696,7 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 	while (len > 0 && c->state == state) {
 		enum framer_result result = FRAMER_WRONG;
 
-		/* Bytes behind a reply, before a pause, answer nothing. */
+		/* Bytes that follow a reply before a pause answer nothing. */
 		if (!c->is_paused)
 			result = replies_take_step(
 				c, &steps_of(e, c)->list[c->step].rule, data,
@@ -751,7 +751,7 @@ static void conn_opened(struct engine *e, struct conn *c, int64_t now)
 		do_steps(e, c, now);
 }
 
-/* A connection is a new user, who has no session for the first handshake. */
+/* A new user has no session: the first handshake of a connection is full. */
 static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct target *t = e->control->target;

@@ -262,7 +262,7 @@ void engine_wake(struct engine *e)
 {
 	uint64_t one = 1;
 
-	/* EAGAIN: the counter is full, so it is awake. */
+	/* EAGAIN: the counter is full, so a wake-up is pending. */
 	(void)!write(e->wakeup, &one, sizeof(one));
 }
 
@@ -303,7 +303,7 @@ static bool serve_new(struct engine *e, struct conn *c)
 	}
 	if (c->state != CONN_HANDSHAKE)
 		return true;
-	/* When it ends, input is read; then c may be the next connection. */
+	/* When it ends, input is read, after which c may be the next one. */
 	conn_handshake(e, c);
 	return false;
 }
@@ -467,7 +467,7 @@ static int64_t next_mark(const struct engine *e, int64_t now)
 
 /*
  * Returns when the next connection is to act.  One that fails at once may be
- * due again and again.
+ * due again at once, so the next mark ends the loop.
  */
 static int64_t run_due(struct engine *e, int64_t now)
 {

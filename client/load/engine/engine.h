@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One thread of the load: an epoll loop over its connections.  run.c starts
- * engines, takes their figures each second and ends them.  Calls go from
- * engine.c to conn.c, from there to replies.c and schedule.c.
+ * engines, takes their figures each second and ends them.  Calls go one way:
+ * engine.c, conn.c, then replies.c or schedule.c.
  *
  * A struct conn keeps its place in the plan when its connection is lost and
  * made again.  Times are CLOCK_MONOTONIC, in ns.
@@ -119,7 +119,7 @@ struct conn {
 	int64_t begun_at; /* when connecting began; later, the current step */
 	int64_t room_at;  /* since when there is room for another message */
 	int64_t late_ns;  /* churn: our own delay before the send */
-	int64_t handshake_lag; /* how long the handshake waited, at most */
+	int64_t handshake_lag; /* how long it waited for us, at most */
 	int64_t down_at;       /* since when it is lost; 0: it is not */
 	int64_t down_ns;       /* measured time lost, before down_at */
 	int64_t pause_at;  /* since when the next try waits; 0: it does not */
@@ -136,7 +136,7 @@ struct conn {
 	int64_t wake_at;  /* of the heap: the next instant to act */
 	int64_t quiet_at; /* when the reply has ended if no more comes; 0: no */
 	int64_t retry_at; /* CONN_IDLE: when to try again; 0: never */
-	int64_t retry_from; /* since when it has been tried; 0: not waiting */
+	int64_t retry_from; /* since when the backlog is full; 0: it is not */
 	int64_t pause;
 };
 
@@ -166,7 +166,7 @@ struct control {
 	_Atomic int64_t start_at; /* of the schedule; NEVER: still connecting */
 	_Atomic int64_t measure_at;
 	_Atomic int64_t end_at; /* no message is planned from then on */
-	/* Later: messages planned before end_at are sent until then. */
+	/* Until then, messages planned before end_at are still sent. */
 	_Atomic int64_t send_until;
 	atomic_bool is_cut; /* stop at once */
 	pthread_mutex_t lock;
@@ -214,13 +214,13 @@ struct engine {
 	struct script_step banner, exchange; /* steps without a script */
 	bool is_paced;	    /* connections may rest between messages */
 	bool has_close;	    /* a pass through the loop retires its connection */
-	int64_t done_at;    /* the leaving began, at the end; 0: it did not */
+	int64_t done_at;    /* when the end parts began; 0: not yet */
 	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
 	bool is_sending_over; /* send_until has passed */
-	bool has_ended_part;  /* the last interval of it is handed over */
+	bool has_ended_part;  /* the last measured interval is handed over */
 	bool has_no_pwait2;   /* epoll_pwait2() is not available */
 	int error;	      /* why waiting for events failed, positive; 0 */
 	/*

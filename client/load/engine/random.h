@@ -36,7 +36,7 @@ static inline double random_arrival(uint64_t *state, double mean)
 	return -log(random_unit(state)) * mean;
 }
 
-/* The time to the first of count arrivals spread evenly over that time. */
+/* The time to the first of count arrivals at random instants of that time. */
 static inline double random_first(uint64_t *state, double count, double time)
 {
 	return (1 - pow(random_unit(state), 1 / count)) * time;

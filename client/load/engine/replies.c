@@ -890,7 +890,8 @@ static size_t take_framed(struct engine *e, struct conn *c, const char *data,
 	}
 	/* The rest belongs to it, too: its end is not known. */
 	settle_framed(e, c, whole.data, whole.len,
-		      "it has not the form that --expect says", NULL, now);
+		      "it does not have the form that --expect says", NULL,
+		      now);
 	c->is_done = true;
 	return len;
 }

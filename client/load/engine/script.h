@@ -14,6 +14,7 @@
  *     expect line
  *     bad -
  *     pause 100ms
+ *     close               at the end: each pass has its own connection
  *   end                     before this client closes the connection
  *     send QUIT\r\n
  *     expect line

@@ -25,7 +25,7 @@ int secure_new(struct secure **ret, const struct plan_tls *plan);
 void secure_free(struct secure *s);
 
 /*
- * Begin TLS on a connected socket.  With resumes *session is resumed, unless it
+ * Begin TLS on a connected socket.  If resumes, *session is resumed, unless it
  * is NULL.  Sessions that the server offers replace *session, which outlives
  * the connection.  Returns NULL without memory.
  */
