@@ -373,10 +373,11 @@ static int compare_files(const struct compare_options *o, char **paths)
 			     "change", "95% interval");
 		status = print_rows(old, new, o->margin, &found);
 		print_bad_replies(old, new);
-		stream_print("\nOf the median second; changes are estimated by "
-			     "rank, and below %s\n"
-			     "they do not count.\n",
-			     units_percent(100 * o->margin, 3, margin));
+		stream_print(
+			"\nThe figures are of the median second.  Changes are "
+			"estimated by rank; those\n"
+			"below %s do not count.\n",
+			units_percent(100 * o->margin, 3, margin));
 	}
 	if (status == CLI_DONE && o->is_failing) {
 		if (found.is_worse)

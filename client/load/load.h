@@ -15,8 +15,8 @@ int load_compare(int argc, char **argv);
 int load_merge(int argc, char **argv);
 
 /*
- * Add up results of --json, and report the sum.  Returns what the report
- * returns, or CLI_USAGE after printing an error.
+ * Add up results of --json, and report the sum.  Returns what report() returns,
+ * or CLI_USAGE after printing an error.
  */
 typedef int merge_report(void *arg, const struct result *r);
 int load_merge_runs(char **paths, size_t count, merge_report *report,

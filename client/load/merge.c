@@ -66,16 +66,16 @@ struct merge_options {
 
 static const struct cli_option merge_table[] = {
 	{ "output", OPT_OUTPUT, "FILE",
-	  "of logs: write the merged log; - is standard\noutput" },
+	  "for logs: write the merged log; - is standard\noutput" },
 	{ "json", KEY_JSON, "FILE",
-	  "of results: write the sum; - is standard output" JSON_NOTE },
+	  "for results: write the sum; - is standard output" JSON_NOTE },
 	{ "html", KEY_HTML, "FILE",
-	  "of results: write a page with charts" JSON_NOTE },
+	  "for results: write a page with charts" JSON_NOTE },
 	{ "gate", KEY_GATE, "EXPR",
-	  "of results: a condition on the sum, as for load;\n"
-	  "may be repeated" },
+	  "for results: a condition on the sum, as for\n"
+	  "load; may be repeated" },
 	{ "strict", KEY_STRICT, NULL,
-	  "of results: exit status 3 if the verdict is NOT\nTRUSTWORTHY" },
+	  "for results: exit status 3 if the verdict is\nNOT TRUSTWORTHY" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -221,7 +221,7 @@ static int open_output(struct merge *m, const char *output)
 	return CLI_DONE;
 }
 
-/* Remove an unfinished file, lest it be taken for a log. */
+/* Remove an unfinished file, so that it is not taken for a log. */
 static int close_output(struct merge *m, const char *output, int status)
 {
 	struct stat st;

@@ -29,13 +29,13 @@
 #include "measure/hlog.h"
 #include "measure/units.h"
 
-/* If all ran for less than this share of the time: WITH CARE. */
+/* If all ran at once for less than this share of the time: WITH CARE. */
 #define OVERLAP_CARE 0.98
 
 /* ns, or a count */
 #define WHOLE_MOST 0x1p61
 
-/* Seconds; in ns, with WHOLE_MOST, it does not overflow. */
+/* Seconds; as ns, with WHOLE_MOST added, they do not overflow. */
 #define STARTED_MOST 4e9
 
 struct runs {
@@ -696,7 +696,7 @@ static bool add_ids(struct runs *m, const json_t *file, const char *path)
 		if (!id || other) {
 			cli_error(id ? "%s: a run in it is in %s, too; give "
 				       "each run once"
-				     : "%s: a value of run.ids is no text",
+				     : "%s: a value of run.ids is not a string",
 				  path, other);
 			return false;
 		}

@@ -54,7 +54,7 @@ struct load_options {
 int load_options_parse(struct load_options *ret, int argc, char **argv);
 void load_options_fini(struct load_options *o);
 
-/* ----------------------------------------------- for what has more options */
+/* ------------------------------------------ for load find, which has more */
 
 /* The options of load, up to a NULL name, and their handler. */
 extern const struct cli_option load_option_table[];

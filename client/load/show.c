@@ -21,7 +21,7 @@
 #include "measure/units.h"
 
 #define SHOWN_MAX 1024 /* bytes of each side that are printed */
-/* Bytes of a reply that are kept: the greatest of --expect prefix. */
+/* The longest reply that is kept: that of --expect prefix. */
 #define SHOW_MAX  (2 * (size_t)FRAMER_SIZE_MAX + 8)
 #define READ_SIZE 65536	     /* bytes read at once */
 #define ROW	  16	     /* bytes in a line */
@@ -255,7 +255,7 @@ static const char *read_reply(struct show *s, const struct framer *f,
 			*len += used;
 		}
 		if (r == FRAMER_WRONG)
-			return "it has not the form that --expect says";
+			return "it does not have the form that --expect says";
 		if (r == FRAMER_END)
 			return NULL;
 		if (*len > SHOW_MAX)

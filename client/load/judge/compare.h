@@ -9,7 +9,7 @@
 /* Shorter series are not judged. */
 #define COMPARE_SECONDS 8
 
-/* An interval wider than this, relative to the old value, is too noisy. */
+/* An interval wider than twice this, and twice the margin, is too noisy. */
 #define COMPARE_NOISE 0.10
 
 enum compare_word {

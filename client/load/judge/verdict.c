@@ -77,7 +77,7 @@ static void check_counts(struct result *r)
 			    h->clamped);
 }
 
-/* "2.00ms of 10.0s", or how many messages were planned of how many. */
+/* "2.00ms of 10.0s", or how many messages of how many were sent. */
 static const char *how_far(const struct result *r, char buf[96])
 {
 	const struct plan *p = r->plan;
@@ -397,7 +397,7 @@ static void check_little(struct result *r)
 			100 * (1 - filled));
 }
 
-/* Without churn each connection has one handshake, before the run. */
+/* Without churn the handshakes before the run, all at once, are counted too. */
 static void check_handshakes(struct result *r)
 {
 	double lag = result_handshake_lag(r);

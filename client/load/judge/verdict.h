@@ -36,7 +36,7 @@
  */
 #define VERDICT_SWITCHES_CARE 200.0
 
-/* Of an open loop: answered, and planned, of the rate asked for. */
+/* An open loop: answered, of what was planned; planned, of what was asked. */
 #define VERDICT_RATE_CARE 0.98
 #define VERDICT_RATE_NOT  0.50
 #define VERDICT_PLAN_NOT  0.98
@@ -67,7 +67,7 @@
 /* Of the replies, those that were bad or wrong. */
 #define VERDICT_BAD_NOT 0.10
 
-/* Fewer replies give no percentile above p99. */
+/* Fewer replies give no p99, nor any higher percentile. */
 #define VERDICT_REPLIES_CARE 1000
 
 /* Set r->verdict, r->reasons, the gravest first, and r->is_incomplete. */

@@ -15,7 +15,7 @@
 #include "histogram.h"
 
 enum clock_kind {
-	CLOCK_FROM_PLAN, /* what users experience; open loop only */
+	CLOCK_FROM_PLAN, /* what users experience; open loop, and churn */
 	CLOCK_FROM_SEND, /* server and network */
 	/*
 	 * Delay by this client: in an open loop before the send; else an upper
@@ -115,8 +115,8 @@ enum error_phase {
 extern const char *const error_phase_names[ERROR_PHASES];
 
 /*
- * error is an errno:  ETIMEDOUT for a timeout, EBADMSG for an unexpected
- * banner, EPROTO for one of TLS, 0 for the end of input.
+ * error is an errno: ETIMEDOUT for a timeout, EBADMSG for an unexpected banner
+ * or reply, EPROTO for an error of TLS, 0 for the end of input.
  */
 struct error_row {
 	enum error_phase phase;
@@ -227,7 +227,7 @@ struct result {
 	char target[128];   /* the address connected to */
 	double started;	    /* seconds since the epoch; measured part */
 	int64_t elapsed;    /* of the measured part */
-	int64_t late_start; /* how long after the time asked for it began */
+	int64_t late_start; /* how long after --start-at it began */
 	bool is_cut;	    /* interrupted */
 	bool is_stopped;    /* by --stop-early: a gate could not pass */
 	/*
@@ -283,8 +283,8 @@ int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 
 /*
  * What the lateness of this client did to a percentile from plan: *without is
- * the value it would have.  Returns by how much of it the value is greater; 0
- * without lateness, or without enough samples.
+ * the value it would have.  Returns by what share of that the value is greater;
+ * 0 without lateness, or without enough samples.
  */
 double result_lateness(const struct result *r, double percent,
 		       int64_t *without);

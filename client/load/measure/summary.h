@@ -66,7 +66,7 @@ enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
 struct progress {
 	enum run_part part;
 	int64_t elapsed;	     /* of the part, ns */
-	int opened;		     /* connections so far */
+	int opened;		     /* connections that are open */
 	uint64_t answered, errors;   /* so far, as in the result */
 	const struct second *last;   /* the second that just ended, or NULL */
 	const struct result *so_far; /* counts and clocks, of all seconds */

@@ -9,8 +9,8 @@
 
 /*
  * A test case for each gate and one for the verdict, which fails if the run is
- * incomplete or if the gates require that it can be trusted.  Returns CLI_DONE,
- * or CLI_FAILED after printing an error.
+ * incomplete or, with --strict, NOT TRUSTWORTHY.  Returns CLI_DONE, or
+ * CLI_FAILED after printing an error.
  */
 int junit_write(const char *path, const struct result *r,
 		const struct gates *gates);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The page from the JSON of the run, which is in the page; all of it is text,
-// nothing of it is markup.
+// Draws the run from its JSON, which is in the page.  Values are added as text,
+// never as markup.
 "use strict";
 (() => {
 const run = JSON.parse(document.getElementById("run").textContent);
@@ -183,7 +183,7 @@ function facts() {
 				.map(k => count(m[k]) + " " + k).join(", ")]);
 	rows.push(["this client", +m.cpu.toPrecision(3) + "% of a core, " +
 		"longest stall " + time(m.stall) + ", " + count(m["late-ours"]) +
-		" sent late by its own fault"]);
+		" sent late through its own fault"]);
 	rows.push(["machine", run.host.name + ", " + run.host.cpus +
 		" processors, " + run.host.system + " " + run.host.release]);
 	for (const e of run.errors)
