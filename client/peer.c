@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +55,9 @@ const char *peer_reason(const struct peer *p, int rc, const char *what,
 	case -ETIMEDOUT:
 		snprintf(buf, PEER_REASON, "no %s from %s within %s", what,
 			 p->address, cli_duration_text(p->timeout_ms, text));
+		break;
+	case -EHOSTDOWN:
+		snprintf(buf, PEER_REASON, "%s no longer answers", p->address);
 		break;
 	case -ECONNRESET:
 	case -EPIPE:
@@ -106,10 +111,21 @@ bool peer_set_address(struct peer *p, const char *address)
 	       tls_options_check(&p->tls, address);
 }
 
+/* How long connecting took that timed out: the kernel may give up earlier. */
+static int waited_ms(const struct peer *p, int64_t began_at)
+{
+	int64_t took = peer_now() - began_at;
+
+	return p->timeout_ms >= 0 && took >= p->timeout_ms
+		       ? p->timeout_ms
+		       : (int)(took / 1000 * 1000);
+}
+
 static int connect_to(struct peer *p)
 {
 	const char *where = p->address;
 	char text[CLI_DURATION_TEXT];
+	int64_t began_at = peer_now();
 	int rc = weir_dial(&p->conn, where, p->timeout_ms);
 
 	switch (rc) {
@@ -122,7 +138,7 @@ static int connect_to(struct peer *p)
 		return CLI_USAGE;
 	case -ETIMEDOUT:
 		cli_error("no connection to %s within %s", where,
-			  cli_duration_text(p->timeout_ms, text));
+			  cli_duration_text(waited_ms(p, began_at), text));
 		return CLI_FAILED;
 	case -ECONNREFUSED:
 		cli_error("cannot connect to %s: nobody listens there", where);
@@ -202,6 +218,21 @@ static ssize_t read_on(struct peer *p, char *buf, size_t len, size_t cap)
 }
 
 /*
+ * After -ETIMEDOUT: was it the kernel, whose segments the peer did not
+ * acknowledge?  A read after it finds the end of input.
+ */
+static bool has_kernel_given_up(const struct peer *p)
+{
+	struct tcp_info info = { .tcpi_state = 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(weir_conn_fd(p->conn), IPPROTO_TCP, TCP_INFO, &info,
+			  &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE &&
+	       info.tcpi_retransmits + info.tcpi_probes > 0;
+}
+
+/*
  * The library counts the deadline for the first input from the beginning of the
  * connection, and that for later input from the call.
  */
@@ -215,6 +246,8 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_IDLE, ms);
 	n = weir_conn_read(p->conn, buf, cap);
+	if (n == -ETIMEDOUT && has_kernel_given_up(p))
+		return -EHOSTDOWN;
 	if (n <= 0)
 		return n;
 	p->active_at = peer_now();

@@ -53,7 +53,8 @@ void peer_close(struct peer *p);
 
 /*
  * Read what arrives within ms, or WEIR_NEVER.  Returns the number of bytes, 0
- * at the end of input, -errno.
+ * at the end of input, -errno: -ETIMEDOUT after ms, -EHOSTDOWN if the kernel
+ * has given up.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 

@@ -8,12 +8,14 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import threading
 import time
 
 from weirtest import (DEADLINE, PythonServer, Terminal, TestCase, at_once,
-                      in_time, main, program, read_all, reset, run, until)
+                      in_a_network_of_its_own, in_time, main, program,
+                      read_all, reset, run, set_loopback, until)
 
 REQUEST = b"Client connected"
 THANKS = b"Thank you for connecting"
@@ -393,6 +395,34 @@ class CutTransfers(Fetching):
             silent.release.set()
             for name in os.listdir(self.home):
                 os.unlink(self.home + "/" + name)
+
+    def test_a_server_that_cannot_be_reached_any_more(self):
+        """The kernel gives up, and then tells of an end of input."""
+        def body():
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                ours = socket.create_connection(listener.getsockname())
+                theirs = listener.accept()[0]
+            with ours, theirs:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL,
+                             socket.TCP_KEEPCNT):
+                    ours.setsockopt(socket.IPPROTO_TCP, name, 1)
+                fd = ours.fileno()
+                with subprocess.Popen(
+                        [program("WEIR_CLIENT"), "fetch", "fd:%d" % fd, "-o",
+                         self.path, "-t", "never"], pass_fds=(fd,),
+                        stderr=subprocess.PIPE) as client:
+                    theirs.recv(100)
+                    theirs.sendall(b"half of it")
+                    until(lambda: os.path.exists(self.path + ".part") and
+                          os.path.getsize(self.path + ".part") == 10, "half")
+                    set_loopback(0)
+                    self.assertEqual(client.wait(DEADLINE), 1)
+                    self.assertRegex(client.stderr.read(),
+                                     rb": fd:\d+ no longer answers; received "
+                                     rb"10 bytes, kept in \S+\n$")
+            self.assertFalse(os.path.exists(self.path))
+        in_a_network_of_its_own(self, body)
 
     def test_less_than_was_expected(self):
         for data, args in ((b"x" * 99, ("--size", "100")),

@@ -11,8 +11,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, at_once, documents_server, in_time, main,
-                      nobody, program, read_all, reset, run, until)
+                      TestCase, at_once, documents_server,
+                      in_a_network_of_its_own, in_time, main, nobody, program,
+                      read_all, reset, run, until)
 
 PROMPT = b"Enter message: "
 
@@ -348,6 +349,27 @@ class Failures(TestCase):
     def test_nobody_there(self):
         where = nobody()
         self.check_failure(talk(where), where, "nobody listens")
+
+    def test_a_kernel_that_gives_up_first(self):
+        """The error says how long it has tried."""
+        def body():
+            try:
+                with open("/proc/sys/net/ipv4/tcp_syn_retries", "w") as file:
+                    file.write("1\n")
+            except OSError:
+                self.skipTest("a network namespace cannot be set up here")
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen(0)
+                with socket.create_connection(listener.getsockname()):
+                    where = "127.0.0.1:%d" % listener.getsockname()[1]
+                    for timeout in ("never", "1h"):
+                        result = talk(where, b"", "-t", timeout)
+                        self.assertEqual(result.returncode, 1)
+                        self.assertRegex(result.stderr,
+                                         rb" no connection to \S+ within "
+                                         rb"[1-9][0-9]*s\n$")
+        in_a_network_of_its_own(self, body)
 
     def test_no_such_unix_socket(self):
         where = "unix:" + self.folder() + "/s"

@@ -673,15 +673,39 @@ def full_pipe():
     return reader, writer
 
 
+def set_loopback(flags):
+    """IFF_UP, or 0: it carries nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        lo = struct.pack("16sh14x", b"lo", flags)
+        fcntl.ioctl(sock, SIOCSIFFLAGS, lo)
+
+
 def network_of_its_own():
     """For the calling thread and what it starts; False where not allowed."""
     unshare = ctypes.CDLL(None).unshare
     if unshare(CLONE_NEWNET) and unshare(CLONE_NEWUSER | CLONE_NEWNET):
         return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        lo = struct.pack("16sh14x", b"lo", IFF_UP)
-        fcntl.ioctl(sock, SIOCSIFFLAGS, lo)
+    set_loopback(IFF_UP)
     return True
+
+
+def in_a_network_of_its_own(test, body):
+    """Call body() on a thread of its own in such a network; the rest of the
+    process stays where it is."""
+    failures = []
+
+    def call():
+        try:
+            if not network_of_its_own():
+                test.skipTest("no network namespace allowed here")
+            body()
+        except Exception as failure:
+            failures.append(failure)
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
 
 
 def why_not_preloaded(variable):
