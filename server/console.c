@@ -20,10 +20,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../cli/edit_line.h"
 #include "../cli/stream.h"
+#include "background.h"
 
 #define MOST_ABOVE ((size_t)64 * 1024)
 #define CLOSE_MS   1000 /* the reading thread may wait for the terminal */
@@ -50,8 +52,7 @@ static struct {
 	char prompt[16];
 	char typed[1024]; /* without line editing */
 	size_t typed_len, given;
-} console = { .lock = PTHREAD_MUTEX_INITIALIZER,
-	      .is_left = PTHREAD_COND_INITIALIZER };
+} console = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static bool is_ours(void)
 {
@@ -88,6 +89,7 @@ bool console_open(void)
 		return false;
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
 		console.is_terminal[fd] = isatty(fd);
+	background_cond_init(&console.is_left);
 	console.has_edit_line = edit_line_open(console.prompt);
 	pthread_mutex_lock(&console.lock);
 	console.is_open = true;
@@ -281,7 +283,7 @@ void console_close(void)
 
 	if (!console.is_open)
 		return;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += CLOSE_MS / 1000;
 	pthread_mutex_lock(&console.lock);
 	console.is_closing = true;

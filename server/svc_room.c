@@ -44,6 +44,9 @@
 #define MOST_NAMES	50		     /* in the answer to /who */
 #define BUDGET		((int64_t)64 * 1024) /* bytes of a member at once */
 #define BUDGET_A_SECOND ((int64_t)8 * 1024)
+#define A_SECOND	((int64_t)1000000000) /* in ns */
+/* After this time the budget is whole again; longer ones could overflow. */
+#define BUDGET_NS (BUDGET / BUDGET_A_SECOND * A_SECOND)
 
 struct member {
 	struct member *prev, *next;
@@ -299,9 +302,11 @@ static void room_closed(weir_conn *c, void *arg)
 /* False if the member has no budget for len bytes; it is told so once. */
 static bool spend_budget_locked(struct member *m, size_t len)
 {
-	int64_t now = now_ns();
-	int64_t more = (now - m->budget_at) * BUDGET_A_SECOND / 1000000000;
+	int64_t now = now_ns(), passed = now - m->budget_at, more;
 
+	if (passed > BUDGET_NS)
+		passed = BUDGET_NS;
+	more = passed * BUDGET_A_SECOND / A_SECOND;
 	if (more > 0) {
 		m->budget += more;
 		m->budget_at = now;
