@@ -381,8 +381,10 @@ void metrics_file_watch(struct metrics_file *m, const struct progress *p)
 		metrics_failed(m, strerror(ENAMETOOLONG));
 		return;
 	}
-	if (!document_open(&d))
+	if (!document_open(&d)) {
+		m->has_failed = true;
 		return;
+	}
 	put_metrics(d.to, m, p);
 	if (document_write(&d, path) != CLI_DONE)
 		m->has_failed = true;

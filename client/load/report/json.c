@@ -33,7 +33,7 @@ bool json_is_available(void)
 /* Append value; releases both and returns NULL on failure. */
 static json_t *appended(json_t *list, json_t *value)
 {
-	if (!list || json_array_append_new(list, value) < 0) {
+	if (json_array_append_new(list, value) < 0) {
 		json_decref(list);
 		return NULL;
 	}
@@ -309,14 +309,16 @@ static json_t *spectrum(const struct histogram *h)
 	return list;
 }
 
-/* Null without zlib. */
+/* Null without zlib; NULL without memory. */
 static json_t *slots(const struct histogram *h)
 {
-	char *text = hlog_is_available() ? hlog_encode(h) : NULL;
-	json_t *value = json_null();
+	json_t *value;
+	char *text;
 
-	if (text)
-		value = json_string(text);
+	if (!hlog_is_available())
+		return json_null();
+	text = hlog_encode(h);
+	value = text ? json_string(text) : NULL;
 	free(text);
 	return value;
 }
