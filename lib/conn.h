@@ -554,11 +554,8 @@ int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret);
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
-/* The word before it. */
-static inline const char *wr_conn_direction(const struct weir_conn *c)
-{
-	return c->is_dialled ? "to" : "from";
-}
+/* The word before it: "from" or "to". */
+const char *wr_conn_direction(const struct weir_conn *c);
 
 /* ------------------------------------------------------------- conn_input */
 

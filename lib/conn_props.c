@@ -213,6 +213,11 @@ const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 	return buf;
 }
 
+const char *wr_conn_direction(const struct weir_conn *c)
+{
+	return c->is_dialled ? "to" : "from";
+}
+
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 {
 	/* The lock keeps the descriptor open, and c->proxy. */
