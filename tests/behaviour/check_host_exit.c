@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program that returns from main() while its server runs: the process exits
- * with its status, and so does each connection.  The program is this one with
- * the argument "host".
+ * with its status, and each connection ends.  The program is this one with the
+ * argument "readable" or "session", the kind of its handler.
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ extern char **environ;
 
 static weir_server *server;
 
-/* Busy for ever in the library, or waiting for a peer that does not read. */
+/* It never leaves the library. */
 static int spin(weir_conn *c)
 {
 	struct weir_stats now;
@@ -30,6 +30,7 @@ static int spin(weir_conn *c)
 	return -EPROTO;
 }
 
+/* The peer does not read: a session waits for it in a write. */
 static int pour(weir_conn *c)
 {
 	static const char much[65536];
@@ -57,13 +58,14 @@ static int serve_kind(weir_conn *c, void *arg)
 }
 
 /* Until the end of its standard input. */
-static int host(void)
+static int host(bool is_session)
 {
 	char address[64] = "", byte;
 
 	if (weir_server_new(&server, WEIR_CONFIG(.workers = 4)) < 0 ||
-	    weir_server_listen(server, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = serve_kind)) < 0 ||
+	    weir_server_listen(
+		    server, "127.0.0.1:0",
+		    WEIR_SERVICE(HANDLE_AS(is_session, serve_kind))) < 0 ||
 	    weir_server_start(server) < 0 ||
 	    weir_server_address(server, 0, address, sizeof(address)) < 0)
 		return 1;
@@ -80,9 +82,9 @@ struct host {
 	char address[64];
 };
 
-static void host_start(struct host *h)
+static void host_start(struct host *h, char *kind)
 {
-	char *argv[] = { "check_host_exit", "host", NULL };
+	char *argv[] = { "check_host_exit", kind, NULL };
 	posix_spawn_file_actions_t actions;
 	int in[2], out[2];
 	FILE *f;
@@ -119,14 +121,14 @@ static struct client *client_ask(const struct host *h, const char *line)
 	return c;
 }
 
-START_TEST(a_program_may_return_from_main_while_it_serves)
+static void return_from_main(char *kind)
 {
 	struct client *parked[PARKED], *spinning, *pouring[2];
 	struct host h;
 	char buf[16];
 	int status;
 
-	host_start(&h);
+	host_start(&h, kind);
 	for (int i = 0; i < PARKED; i++) {
 		parked[i] = client_ask(&h, "hello\n");
 		client_expect(parked[i], "hello\n");
@@ -148,12 +150,18 @@ START_TEST(a_program_may_return_from_main_while_it_serves)
 	for (int i = 0; i < 2; i++)
 		client_expect_end(pouring[i]);
 }
+
+START_TEST(a_program_may_return_from_main_while_it_serves)
+{
+	return_from_main("readable");
+	return_from_main("session");
+}
 END_TEST
 
 int main(int argc, char *argv[])
 {
-	if (argc > 1 && strcmp(argv[1], "host") == 0)
-		return host();
+	if (argc > 1)
+		return host(strcmp(argv[1], "session") == 0);
 	return RUN_TESTS("host_exit",
 			 a_program_may_return_from_main_while_it_serves);
 }

@@ -127,12 +127,11 @@ static bool is_refused(struct client *c)
 
 /* The first has the only descriptor; the others wait until the deadline. */
 static struct weir_report
-deadline_in_a_shortage(weir_handler *handler,
+deadline_in_a_shortage(const struct weir_service *service,
 		       bool (*has_begun)(struct server *))
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
-		      WEIR_SERVICE(.readable = handler));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1, .refusal = "no room\n"), service);
 	struct client *late[5];
 	struct shortage shortage;
 	struct weir_report report;
@@ -168,7 +167,8 @@ static bool is_lingering(struct server *s)
 
 START_TEST(one_that_lingers_at_the_deadline_leaves_its_descriptor_to_others)
 {
-	deadline_in_a_shortage(echo_lines, is_lingering);
+	deadline_in_a_shortage(WEIR_SERVICE(.readable = echo_lines),
+			       is_lingering);
 }
 END_TEST
 
@@ -184,15 +184,10 @@ static int write_without_end(weir_conn *c, void *arg)
 	return rc;
 }
 
-static bool is_at_work(struct server *s)
-{
-	return stats(s).busy == 1;
-}
-
 START_TEST(one_that_is_cut_at_the_deadline_leaves_its_descriptor_to_others)
 {
-	struct weir_report report =
-		deadline_in_a_shortage(write_without_end, is_at_work);
+	struct weir_report report = deadline_in_a_shortage(
+		WEIR_SERVICE(.session = write_without_end), session_waits);
 
 	ck_assert_uint_eq(report.ledger.cut, 1);
 }
