@@ -153,7 +153,13 @@ static weir_server *running;
 
 static void run_server(void)
 {
+	sigset_t before, after;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &before);
 	DOES(weir_server_run(running, WEIR_SIGNALS));
+	pthread_sigmask(SIG_BLOCK, NULL, &after);
+	for (int sig = 1; sig < NSIG; sig++)
+		answered(sigismember(&after, sig) == sigismember(&before, sig));
 }
 
 static int stop_the_server(weir_conn *c, void *arg)
@@ -163,7 +169,7 @@ static int stop_the_server(weir_conn *c, void *arg)
 	return weir_server_stop(running, 10000);
 }
 
-START_TEST(a_run_does_not_either_and_puts_the_mask_back)
+START_TEST(a_run_acts_on_no_cancellation_and_puts_the_mask_back)
 {
 	struct client *c;
 	char where[64];
@@ -282,7 +288,7 @@ int main(void)
 	return RUN_TESTS(
 		"cancelling",
 		no_call_of_a_server_or_a_connection_acts_on_a_cancellation,
-		a_run_does_not_either_and_puts_the_mask_back,
+		a_run_acts_on_no_cancellation_and_puts_the_mask_back,
 		no_look_up_acts_on_a_cancellation,
 		a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it);
 }

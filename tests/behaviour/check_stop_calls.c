@@ -283,16 +283,23 @@ START_TEST(the_second_signal_cuts)
 }
 END_TEST
 
+static void *stop_when_it_serves(void *arg)
+{
+	client_close(client_open_and_echo(arg, "hello"));
+	return stop_server(arg);
+}
+
 START_TEST(run_puts_the_mask_back)
 {
 	struct server *s = server_new(NULL);
 	pthread_t id;
+	void *bad;
 
 	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
-	ck_assert_int_eq(pthread_create(&id, NULL, stop_server, s), 0);
-	/* After a stop there is nothing to run. */
+	ck_assert_int_eq(pthread_create(&id, NULL, stop_when_it_serves, s), 0);
 	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
-	pthread_join(id, NULL);
+	pthread_join(id, &bad);
+	ck_assert_ptr_null(bad);
 	weir_server_free(s->weir);
 	server_check_freed(s); /* which examines the mask */
 }
