@@ -160,14 +160,20 @@ START_TEST(more_or_less_is_logged)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines, .idle_ms = 1));
+	int lines;
 
 	client_expect_eof(client_open_and_echo(s, "hello\n"));
 	ck_assert(!log_says(s, "timed out"));
 	configure(s, WEIR_CONFIG(.log_level = WEIR_LOG_DEBUG));
 	client_expect_eof(client_open_and_echo(s, "hello\n"));
 	ck_assert(log_says(s, "timed out"));
+	clients_close();
+	UNTIL(is_at_rest(s));
 	configure(s, WEIR_CONFIG(.log_level = WEIR_LOG_ERROR));
+	lines = log_lines(s);
 	weir_server_drain(s->weir);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
+	ck_assert_int_eq(log_lines(s), lines);
 	server_join_and_check(s);
 }
 END_TEST
