@@ -16,7 +16,7 @@ static int say_again_without_asking(weir_conn *c, void *arg)
 	return -EAGAIN;
 }
 
-static int say_again_with_its_mouth_full(weir_conn *c, void *arg)
+static int say_again_after_a_read(weir_conn *c, void *arg)
 {
 	char buf[64];
 
@@ -41,15 +41,15 @@ static int return_what_it_has_read(weir_conn *c, void *arg)
 
 START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 {
-	weir_handler *const liars[] = {
+	weir_handler *const wrong[] = {
 		say_again_without_asking,
-		say_again_with_its_mouth_full,
+		say_again_after_a_read,
 		say_wait_without_asking,
 	};
 
 	for (int i = 0; i < 3; i++) {
 		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
+			serve(NULL, WEIR_SERVICE(.readable = wrong[i]));
 		struct client *c = client_open(s);
 		struct weir_report report;
 
@@ -78,14 +78,18 @@ START_TEST(a_count_of_bytes_is_no_verdict)
 }
 END_TEST
 
-START_TEST(a_liar_is_named_in_the_log)
+START_TEST(the_log_names_the_connection_of_a_wrong_verdict)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = say_again_without_asking));
 	struct client *c = client_open_and_send(s, "anything");
+	char name[64];
 
+	snprintf(name, sizeof(name),
+		 "connection 1 from 127.0.0.1:%d: ", client_port(c));
 	client_expect_end(c);
 	UNTIL(log_lines(s) == 1);
+	ck_assert_msg(log_says(s, name), "%s", s->log);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -127,7 +131,7 @@ static int say_again_to_everything(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-START_TEST(only_WEIR_KEEP_holds_a_stop)
+START_TEST(WEIR_AGAIN_holds_no_stop)
 {
 	_Atomic int drains = 0;
 	struct server *s =
@@ -209,8 +213,9 @@ int main(void)
 {
 	return RUN_TESTS(
 		"verdicts", a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-		a_count_of_bytes_is_no_verdict, a_liar_is_named_in_the_log,
-		a_verdict_by_its_name_is_the_same, only_WEIR_KEEP_holds_a_stop,
+		a_count_of_bytes_is_no_verdict,
+		the_log_names_the_connection_of_a_wrong_verdict,
+		a_verdict_by_its_name_is_the_same, WEIR_AGAIN_holds_no_stop,
 		a_name_does_not_reach_the_log_as_it_is,
 		a_thousand_failures_are_a_few_lines_and_none_is_forgotten);
 }
