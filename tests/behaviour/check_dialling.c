@@ -5,11 +5,31 @@
  */
 #include "test.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+static _Atomic int lookups, lookups_by_workers;
+
+/* Notes the thread, and asks the system's. */
+int getaddrinfo(const char *host, const char *port,
+		const struct addrinfo *hints, struct addrinfo **ret)
+{
+	__typeof__(&getaddrinfo) real;
+	char name[16] = "";
+
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	if (!hints || !(hints->ai_flags & AI_NUMERICHOST))
+		atomic_fetch_add(&lookups, 1);
+	if (strncmp(name, "weir-w", 6) == 0)
+		atomic_fetch_add(&lookups_by_workers, 1);
+	return real(host, port, hints, ret);
+}
 
 /* A dialled connection, its callbacks and its end. */
 struct dialled {
@@ -17,7 +37,7 @@ struct dialled {
 	struct weir_summary summary;
 	char heard[64]; /* the last line */
 	atomic_int lines, ended, opened;
-	weir_server *server; /* of `closed' that dials again */
+	weir_server *server; /* of `closed` that dials again */
 	const char *where;
 	int again;
 };
@@ -461,6 +481,8 @@ START_TEST(a_name_is_looked_up_by_none_of_the_workers)
 		weir_unref(d[i].ref);
 	}
 	ck_assert_uint_eq(stop_after_all(s).completed, 200);
+	ck_assert_int_ge(atomic_load(&lookups), 50);
+	ck_assert_int_eq(atomic_load(&lookups_by_workers), 0);
 }
 END_TEST
 
@@ -490,7 +512,6 @@ START_TEST(a_look_up_may_be_given_up_at_any_time)
 }
 END_TEST
 
-/* It has no listener: the line names its peer. */
 static int wait_when_opened(weir_conn *c, void *arg)
 {
 	(void)c;
@@ -498,6 +519,7 @@ static int wait_when_opened(weir_conn *c, void *arg)
 	return WEIR_CLOSE;
 }
 
+/* The connection has no listener: the line names its peer. */
 START_TEST(a_stuck_callback_of_a_dialled_connection_is_named)
 {
 	struct gate gate = GATE_CLOSED;
@@ -634,7 +656,7 @@ static int talk(weir_conn *c, void *arg)
 	return WEIR_CLOSE;
 }
 
-/* A session that speaks first needs `opened', which also begins it. */
+/* A session that speaks first needs `opened`, which also begins it. */
 START_TEST(a_dialled_connection_may_have_a_session)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
