@@ -605,7 +605,7 @@ START_TEST(a_connection_that_need_not_end_after_all_is_the_next_to_end)
 }
 END_TEST
 
-/* For a callback of the one that was asked; then it is another's turn. */
+/* A callback of the one that was asked to end; then another one is asked. */
 #define OWNER_HAS_MS 1000
 
 static _Atomic(weir_ref *) sleeper;
@@ -765,7 +765,7 @@ START_TEST(one_that_was_asked_to_end_and_stayed_is_like_the_others)
 }
 END_TEST
 
-#define SLEEPERS 70 /* more than one look at the connections keeps */
+#define SLEEPERS 70 /* more candidates than one search remembers */
 
 static int echo_or_sleep(weir_conn *c, void *arg)
 {

@@ -98,7 +98,7 @@ START_TEST(an_adopted_socket_may_have_a_session)
 }
 END_TEST
 
-/* Of an accepted connection `closed' is not called then. */
+/* For an accepted connection `closed` is not called then. */
 START_TEST(the_end_is_told_though_no_callback_came_before)
 {
 	struct ending end = { .count = 0 };

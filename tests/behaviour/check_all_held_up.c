@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When all workers have been in callbacks for seconds and a connection waits,
- * the log says so, once; never while none waits.
+ * the log says so, and not while none waits.
  */
 #include "test.h"
 
 #define TOO_LONG_MS 5000
 
-START_TEST(total_starvation_is_told_once)
+START_TEST(total_starvation_is_logged_when_a_connection_waits)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(
@@ -82,7 +82,8 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"all_held_up", total_starvation_is_told_once,
+		"all_held_up",
+		total_starvation_is_logged_when_a_connection_waits,
 		sessions_that_wait_for_their_peers_hold_up_the_others_too,
 		sessions_that_wait_for_room_hold_up_the_others_too);
 }

@@ -8,7 +8,7 @@
 #define SHORT_MS 200
 
 struct place {
-	int verdicts[3]; /* of the calls of `expired', in their order */
+	int verdicts[3]; /* of the calls of `expired`, in their order */
 	bool does_pause; /* when it has opened */
 	_Atomic int calls, end, sessions;
 };

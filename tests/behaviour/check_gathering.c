@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When output is sent, and how much may wait: small writes are gathered; from a
- * peer that does not read the server first stops reading, then it cuts it.
+ * When output is sent, and how much may wait: small writes are gathered; the
+ * server stops reading from a peer that does not read, and then ends it.
  */
 #include "test.h"
 

@@ -11,7 +11,7 @@ struct place {
 	_Atomic int heard;
 };
 
-/* "end" is answered, "wait" and "end" wait at the gate, all else is read. */
+/* "more" is counted.  "end" and "wait" wait at the gate; "end" is answered. */
 static int may_finish(weir_conn *c, void *arg)
 {
 	struct place *p = arg;
@@ -34,10 +34,9 @@ static int may_finish(weir_conn *c, void *arg)
 }
 
 /*
- * The only worker goes from the answer of one connection, which is parked
- * then, to another, with which it stays at the gate.  That one was parked
- * before: so the next thing it does is what was reported of the first one,
- * and what the poller tells of comes later.
+ * A connection is answered and parked, and the only worker is at the gate with
+ * another one, which came from the poller.  So events that are posted to the
+ * first one are handled before the worker looks at the poller again.
  */
 static struct client *answered_and_left(struct server *s, struct place *p)
 {

@@ -165,9 +165,8 @@ static bool linger_at_most(struct server *s, uint64_t most, uint64_t answered)
 }
 
 /*
- * More than the kernel takes on their behalf: nobody waits for all of those
- * who have not read their last reply, the newest have the longest time (30 s,
- * which is longer than this test waits).
+ * The sockets do not hold the reply, so each connection lingers for 30 s unless
+ * the limit ends it, which is longer than a plain build waits here.
  */
 START_TEST(of_too_many_that_linger_the_oldest_goes)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Layers that the test makes itself: one is held in its handshake, one is never
- * over with it, one takes two bytes, and the socket of one is never full.
+ * Layers of this test.  The handshake of one holds its worker, that of another
+ * never ends, a third one's takes two bytes.  The socket of the last one is
+ * never full.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -80,7 +81,7 @@ static bool all_wait(struct server *s)
 	return count + stats(s).timed_out[WEIR_TIMEOUT_HANDSHAKE] == 3;
 }
 
-START_TEST(handshakes_that_wait_for_others_end_in_time)
+START_TEST(a_handshake_that_waited_for_too_long_is_not_begun)
 {
 	static const struct wr_layer_maker maker = { make, count, count };
 	struct weir_layer layer = { .maker = &maker };
@@ -102,6 +103,7 @@ START_TEST(handshakes_that_wait_for_others_end_in_time)
 	ck_assert_int_eq(atomic_load(&begun), 1);
 	atomic_store(&may_end, true);
 	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_HANDSHAKE] == 3);
+	ck_assert_int_eq(atomic_load(&begun), 1);
 	(void)server_stop_and_check(s);
 }
 END_TEST
@@ -336,7 +338,7 @@ static int count_opened(weir_conn *c, void *arg)
 	return WEIR_CLOSE;
 }
 
-/* The first byte comes before the stop; the second one behind it, or not. */
+/* If is_begun, the handshake has taken the first byte before the stop. */
 static void stop_in_handshake(bool is_begun)
 {
 	static const struct wr_layer_maker maker = { make_two_bytes, count,
@@ -520,7 +522,8 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
+	return RUN_TESTS("layer",
+			 a_handshake_that_waited_for_too_long_is_not_begun,
 			 a_handshake_holds_nobody_else,
 			 no_byte_moves_the_deadline_of_a_handshake,
 			 another_thread_may_end_the_output_of_a_handshake,

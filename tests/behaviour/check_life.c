@@ -14,7 +14,7 @@ struct trace {
 	char text[64];
 };
 
-#define DIARY_EMPTY                                                            \
+#define TRACE_EMPTY                                                            \
 	{                                                                      \
 		.lock = PTHREAD_MUTEX_INITIALIZER                              \
 	}
@@ -80,7 +80,7 @@ static struct server *serve_trace(struct trace *d, bool is_session)
 
 START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
 {
-	struct trace d = DIARY_EMPTY;
+	struct trace d = TRACE_EMPTY;
 	struct server *s = serve_trace(&d, false);
 	struct client *c = client_open(s);
 
@@ -101,7 +101,7 @@ END_TEST
 
 START_TEST(nothing_is_called_before_there_is_something_to_read)
 {
-	struct trace d = DIARY_EMPTY;
+	struct trace d = TRACE_EMPTY;
 	struct server *s = serve_trace(&d, false);
 	struct client *c = client_open(s);
 
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(every_end_closes_and_drops_once)
 {
 	for (int way = 0; way < 4; way++) {
-		struct trace d = DIARY_EMPTY;
+		struct trace d = TRACE_EMPTY;
 		struct server *s = serve_trace(&d, false);
 		struct client *c = client_open(s);
 
@@ -161,8 +161,8 @@ static int leave_data(weir_conn *c, void *gate)
 	return WEIR_CLOSE;
 }
 
-/* So a watchdog can name it. */
-START_TEST(a_drop_is_a_callback_though_nothing_is_told_the_end)
+/* Then the log names it if it is slow. */
+START_TEST(a_drop_without_a_closed_callback_counts_as_a_callback)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
@@ -179,7 +179,7 @@ END_TEST
 
 START_TEST(data_that_is_replaced_is_dropped)
 {
-	struct trace two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct trace two[2] = { TRACE_EMPTY, TRACE_EMPTY };
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = take_turns, .arg = two));
 	struct client *c = client_open(s);
@@ -216,7 +216,7 @@ static void take_the_second(weir_conn *c, void *arg)
 
 START_TEST(data_that_closed_replaces_is_dropped_once)
 {
-	struct trace two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct trace two[2] = { TRACE_EMPTY, TRACE_EMPTY };
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = has_the_first,
 						    .closed = take_the_second,
 						    .arg = two));
@@ -237,7 +237,7 @@ static void take_it_away(weir_conn *c, void *arg)
 
 START_TEST(data_that_closed_takes_away_is_dropped_once)
 {
-	struct trace d = DIARY_EMPTY;
+	struct trace d = TRACE_EMPTY;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
 					 .closed = take_it_away, .arg = &d));
@@ -427,7 +427,7 @@ int main(void)
 			 a_readable_life_is_opened_fed_closed_and_dropped,
 			 nothing_is_called_before_there_is_something_to_read,
 			 every_end_closes_and_drops_once,
-			 a_drop_is_a_callback_though_nothing_is_told_the_end,
+			 a_drop_without_a_closed_callback_counts_as_a_callback,
 			 data_that_is_replaced_is_dropped,
 			 data_that_closed_replaces_is_dropped_once,
 			 data_that_closed_takes_away_is_dropped_once,

@@ -55,7 +55,7 @@ START_TEST(a_client_where_nobody_listens_does_not_meet_itself)
 }
 END_TEST
 
-START_TEST(nor_by_way_of_ipv6)
+START_TEST(a_client_of_ipv6_does_not_meet_itself)
 {
 	if (access("/proc/net/if_inet6", F_OK) < 0)
 		printf("SKIPPED: no IPv6 here\n");
@@ -65,7 +65,7 @@ START_TEST(nor_by_way_of_ipv6)
 END_TEST
 
 /* No socket gets the wildcard address. */
-START_TEST(nor_by_way_of_the_address_that_stands_for_all)
+START_TEST(a_client_of_the_wildcard_address_does_not_meet_itself)
 {
 	if (few_ports())
 		nobody_is_met_at("0.0.0.0");
@@ -76,6 +76,6 @@ int main(void)
 {
 	return RUN_TESTS("meeting_oneself",
 			 a_client_where_nobody_listens_does_not_meet_itself,
-			 nor_by_way_of_ipv6,
-			 nor_by_way_of_the_address_that_stands_for_all);
+			 a_client_of_ipv6_does_not_meet_itself,
+			 a_client_of_the_wildcard_address_does_not_meet_itself);
 }

@@ -326,7 +326,7 @@ START_TEST(a_shut_down_direction_leaves_the_other)
 }
 END_TEST
 
-static int shut_its_ears(weir_conn *c, void *arg)
+static int shut_input_down(weir_conn *c, void *arg)
 {
 	char line[32];
 	int rc = await_a_line(c);
@@ -341,7 +341,7 @@ static int shut_its_ears(weir_conn *c, void *arg)
 
 START_TEST(input_that_was_shut_down_has_ended)
 {
-	struct server *s = serve_kind(shut_its_ears, false, NULL);
+	struct server *s = serve_kind(shut_input_down, false, NULL);
 	struct client *c = client_open(s);
 
 	client_expect_reply(c, "one\ntwo\nthree\n", "0");

@@ -201,7 +201,6 @@ static void finish(struct server *s, struct place *p)
 
 /* ---- no worker is held */
 
-/* Each session keeps its references, so that none of them is lost. */
 static int ask_and_pass_on(weir_conn *c, void *arg)
 {
 	struct place *p = arg;

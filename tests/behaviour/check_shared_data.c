@@ -183,7 +183,6 @@ enum { USERS = 3 };
 
 struct counted {
 	_Atomic int uses;
-	_Atomic bool *is_over;
 };
 
 static _Atomic int alive;

@@ -55,7 +55,7 @@ START_TEST(the_default_stack_is_all_for_the_callback)
 }
 END_TEST
 
-START_TEST(so_is_a_stack_smaller_than_what_is_thread_local)
+START_TEST(thread_local_variables_take_nothing_from_a_small_stack)
 {
 	callbacks_have((size_t)64 * 1024, (size_t)56 * 1024);
 }
@@ -99,6 +99,6 @@ int main(void)
 	state[0] = 0;
 	return RUN_TESTS(
 		"stacks", the_default_stack_is_all_for_the_callback,
-		so_is_a_stack_smaller_than_what_is_thread_local,
+		thread_local_variables_take_nothing_from_a_small_stack,
 		threads_of_the_library_do_not_need_the_systems_default);
 }

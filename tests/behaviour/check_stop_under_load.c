@@ -74,10 +74,10 @@ static void one_round(const struct weir_service *service, struct totals *t)
 	for (int i = 0; i < SERVERS; i++)
 		counts[i] = load_finish(load[i]);
 	/*
-	 * The first was counted without the threads and descriptors of the
-	 * others ...
+	 * A server is checked against what the process had before it: no later
+	 * server, and no connection of any.
 	 */
-	for (int i = 0; i < SERVERS; i++) /* ... and their connections */
+	for (int i = 0; i < SERVERS; i++)
 		ck_assert_int_eq(join_fully(s[i]->weir, NULL), 0);
 	for (int i = SERVERS - 1; i >= 0; i--) {
 		struct weir_report report = server_join_and_check(s[i]);

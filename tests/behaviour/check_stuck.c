@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All workers but one are stuck for ever: in a read of another descriptor, in
- * pause(2), in a loop.  The last one serves all other clients, and a stop ends
- * on time and names the callbacks.
+ * All workers but one are stuck: in a read of another descriptor, in a sleep,
+ * in a loop.  The last one serves all other clients, and a stop ends on time
+ * and names the callbacks.
  */
 #include "test.h"
 
@@ -24,7 +24,7 @@ static void stay(struct trap *t, char how)
 	case 'r':
 		(void)!read(t->pipe[0], &byte, 1);
 		break;
-	case 'p':
+	case 's':
 		while (!atomic_load(&t->is_open))
 			usleep(100000);
 		break;
@@ -60,7 +60,7 @@ static size_t hello(const struct client_group *group, int i, char *buf,
 static int stop_beside_stuck(void)
 {
 	static const char *const ways[WORKERS - 1] = { "stay reading\n",
-						       "stay pausing\n",
+						       "stay sleeping\n",
 						       "stay looping\n" };
 	struct trap trap = { .is_open = false };
 	struct server *s;

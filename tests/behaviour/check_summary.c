@@ -189,7 +189,7 @@ static struct server *serve_flood(struct ending *e, size_t outbox_mark,
 					     .write_ms = write_ms));
 }
 
-/* A reply in the outbox, and one whose write waits. */
+/* A reply below outbox_mark, and one above it. */
 START_TEST(a_peer_that_takes_nothing_is_the_reason)
 {
 	for (int i = 0; i < 2; i++) {

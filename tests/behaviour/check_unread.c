@@ -8,13 +8,11 @@
 #include <netinet/in.h>
 #include <poll.h>
 
-#define REPLY 200000
-#define MOST_SENT                                                              \
-	((size_t)64 << 20) /* what sockets hold on its way included            \
-			    */
+#define REPLY	  200000
+#define MOST_SENT ((size_t)64 << 20) /* with what the sockets hold */
 
 struct answered {
-	weir_ref *_Atomic conn; /* with a reference */
+	weir_ref *_Atomic conn;
 	char reply[REPLY];
 };
 
