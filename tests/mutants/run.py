@@ -3,17 +3,16 @@
 """run.py [--named] [NUMBER...]
 run.py --page
 
-Put a defect back, one at a time, and see
-whether a test fails: mutation tests with defects that servers of this kind have
-had.
+Put a defect back, one at a time, and see whether a test fails: mutation tests
+with defects that servers of this kind have had.
 
 Called by "make check-mutants" in the build folder.  A mutant is a patch
 NN-name.patch in this folder.  Its head names the defect, where it happened, and
 the tests that should fail.  The sources are copied to mutants/ in the build
 folder and built there.  For each patch the library and the programs are built
 again and the named tests run; if they all pass and --named is not given, every
-other quick test runs too.  The named tests run once without any patch first: a
-test that fails anyway shows nothing.
+other quick test runs too.  The named tests run without any patch first: a test
+that fails twice in a row there shows nothing.
 
 A patch that does not apply or does not compile is an error.  Exit status 1 if
 one in twenty or more passed every test.  With --page: print docs/MUTANTS.md,
@@ -85,11 +84,14 @@ def copy(name):
     elif os.path.exists(source):
         with open(source, "rb") as file:
             text = file.read()
-        if os.path.exists(target):
+        was_there = os.path.exists(target)
+        if was_there:
             with open(target, "rb") as file:
                 if file.read() == text:
                     return
         shutil.copy2(source, target)
+        if was_there and target.endswith((".c", ".h")):
+            os.utime(target)  # newer than an object made of a defect
 
 
 def prepare():
@@ -180,7 +182,9 @@ def hunt(mutant, named, took):
             if failed:
                 return test, failed
         rest = [] if named else others(mutant.tests)
-        compile_for(rest)
+        if not compile_for(rest):
+            sys.exit("%s: the other tests do not compile, see %s/make.log" %
+                     (mutant.path, WORK))
         for test in rest:
             failed = run(test, LIMIT)
             if failed:

@@ -9,10 +9,9 @@
   neither the Unix path nor the pid file is left, and the port can be bound
 
 The kinds are one SIGTERM, a second one after the call that follows, SIGINT as
-the second, and one SIGHUP, with a terminal as standard input and without.  If
-they come before the server is asked to stop, they are that, but SIGHUP without a
-terminal is not.  If the server is not asked, it is by another SIGTERM once it
-has served a client.
+the second, and one SIGHUP, with a terminal as standard input and without.
+Each asks the server to stop, but SIGHUP without a terminal does not.  A server
+that none has asked gets another SIGTERM once it has served a client.
 
 What comes before the first call of main(), which blocks them all, is out
 of reach: the parent may block them, then they wait.

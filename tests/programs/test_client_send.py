@@ -3,19 +3,29 @@
 """weir-client send: one message that arrives, or a complaint that it may not
 have; against our server, the documents', and servers that disappear."""
 
+import array
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import termios
 import threading
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
                       TestCase, main, program, read_all, read_exactly, reset,
-                      run)
+                      run, until)
 
 
 def send(where, *args, **kwargs):
     return run("WEIR_CLIENT", "send", where, *args, **kwargs)
+
+
+def is_empty(pipe):
+    """Has all been read that was written to it?"""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0] == 0
 
 
 class Sink:
@@ -89,7 +99,8 @@ class OneMessage(TestCase):
         self.assertEqual(sink.heard, [b"--timeout", b"--"])
 
     def test_standard_input_in_pieces_is_one_message(self):
-        """However long whoever writes it takes: one recv has all of it."""
+        """However long whoever writes it takes: one recv has all of it.  The
+        client has read each piece before the next is written."""
         sink = Sink()
         with PythonServer(sink) as server, subprocess.Popen(
                 [program("WEIR_CLIENT"), "send", server.address],
@@ -97,6 +108,7 @@ class OneMessage(TestCase):
             for i in range(10):
                 client.stdin.write(b"%d" % i)
                 client.stdin.flush()
+                until(lambda: is_empty(client.stdin), "a client that reads")
             client.stdin.close()
             self.assertEqual(client.wait(DEADLINE), 0)
         self.assertEqual(sink.heard, [b"0123456789"])

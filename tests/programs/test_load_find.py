@@ -13,15 +13,10 @@ import subprocess
 import threading
 import time
 
-from weirtest import Server, TestCase, main, mostly, nobody, program, run
+from weirtest import (Server, TestCase, main, mostly, nobody, program, run,
+                      stolen)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-
-
-def stolen():
-    """Seconds that a host has taken from the processors of this machine."""
-    with open("/proc/stat") as stat:
-        return int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def find(where, *options):
@@ -33,7 +28,7 @@ LATE = 0.03  # seconds that a SlowServer makes up for
 
 
 class SlowServer:
-    """Echoes lines, so many a second and no more.  While requests wait, it
+    """Echoes lines, capacity a second and no more.  While requests wait, it
     makes up for sleeps that a busy machine has made longer."""
 
     def __init__(self, capacity):

@@ -20,7 +20,7 @@ class Ports(TestCase):
             self.skipTest("no network namespace allowed here")
 
     def give(self, count):
-        """So many ports, that of WHERE among them."""
+        """That many ports, that of WHERE among them."""
         try:
             with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as f:
                 f.write("%d %d\n" % (PORT, PORT + count - 1))
@@ -35,7 +35,7 @@ class Ports(TestCase):
         self.assertNotRegex(answer.stdout, b"refused|reset|backlog|listens")
 
     def test_a_client_that_finds_nobody_is_not_answered_by_itself(self):
-        self.give(4)  # soon one is given that which it asks for
+        self.give(4)  # soon a socket gets the one it connects to
         for mode in (("--reconnect",), ("--churn",),
                      ("--churn", "--rate", "200")):
             answer = load("-c", "3", "-d", "300ms", "--with", "reset:1",

@@ -624,6 +624,7 @@ class DryRun(TestCase):
             self.assertIn(word, answer.stdout)
 
 
+@unittest.skipUnless(has_json(), "this build has no jansson")
 class Compare(TestCase):
     """Two files made of one run, so that what differs is known."""
 
@@ -639,7 +640,7 @@ class Compare(TestCase):
         return os.path.join(self.place, name + ".json")
 
     def make(self, name, factor, seconds=20, **plan):
-        """A run with steady seconds, its p99 so many times the usual."""
+        """A run with steady seconds, its p99 factor times the usual."""
         made = json.loads(json.dumps(self.run_json))
         made["plan"].update(plan)
         second = dict(made["seconds"][0], length_ns=10**9, answered=1000)

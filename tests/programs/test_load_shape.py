@@ -228,7 +228,7 @@ class Pace(TestCase):
         self.assertEqual(run["metrics"]["planned"], 20)
         self.assertEqual(run["metrics"]["answered"], 20)
 
-    def test_so_it_is_where_the_end_comes_among_many_replies(self):
+    def test_ends_of_old_connections_among_many_replies_lose_none(self):
         with Server("echo@127.0.0.1:0", "-l", "warning") as server:
             for _ in range(6):
                 answer = load(server.address(), "-c", "100", "-P", "16", "-r",

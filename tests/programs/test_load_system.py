@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """weir-client load where the system is not as it would like: a name server
-that does not answer, a parent that has it ignore signals, a
-server that dies."""
+that does not answer, a parent that has it ignore signals, a server that dies."""
 
 import os
 import signal

@@ -778,7 +778,7 @@ class Limits(TestCase):
 
 
 def stuff_until_closed(sock):
-    """The same until it gives up on us."""
+    """Send, and read no answer, until the server gives up."""
     end = time.monotonic() + DEADLINE
     sock.setblocking(False)
     while time.monotonic() < end:
@@ -827,11 +827,15 @@ class Stopping(TestCase):
                     client.close()
 
     def test_a_late_client_is_turned_away(self):
-        with Server() as server:
-            where = server.address()
-            server.stop()
+        with Server("echo@127.0.0.1:0", "-t", "never") as server:
+            client = server.connect()
+            stuff(client, server)
+            server.process.terminate()
+            until(lambda: not is_listening(server.address()), "the drain")
             with self.assertRaises(ConnectionRefusedError):
-                connect(where)
+                server.connect()
+            self.assertIsNone(server.process.poll())
+            client.close()
 
     def test_a_client_that_takes_nothing_is_cut_at_the_deadline(self):
         with Server("echo@127.0.0.1:0", "--drain-timeout",

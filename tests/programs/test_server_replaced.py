@@ -3,6 +3,7 @@
 """The keeper that docs/STOPPING.md shows: it holds a listening socket and
 replaces weir-server while clients come and go."""
 
+import contextlib
 import os
 import re
 import signal
@@ -65,9 +66,15 @@ class Keeper(TestCase):
         keeper = subprocess.Popen(
             [sys.executable, path, where.rsplit(":", 1)[1], "echo",
              "--log-level", "error", "--pid-file", self.pid_file],
-            env=dict(os.environ, PATH=folder + ":" + os.environ["PATH"]))
-        self.addCleanup(keeper.wait)
-        self.addCleanup(keeper.kill)
+            env=dict(os.environ, PATH=folder + ":" + os.environ["PATH"]),
+            start_new_session=True)
+
+        def end():
+            # Its servers too, which stay if only it is killed.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(keeper.pid, signal.SIGKILL)
+            keeper.wait()
+        self.addCleanup(end)
         until(self.server, "the first server")
         return keeper
 

@@ -528,7 +528,7 @@ class Ends(Base):
             status, counts = server.end()
             self.assertEqual((status, counts["completed"]), (0, 50))
 
-    def test_silence_ends_a_member_only_if_asked_for(self):
+    def test_a_silent_member_is_ended_if_that_was_asked_for(self):
         with Server("room@127.0.0.1:0", "-i", "200ms") as server:
             sock, _ = self.enter(server)
             self.assertEqual(read_all(sock), b"")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A part of the signal sweep: all of it is tests/long/signal_sweep.py."""
 
-import unittest
-
 import signal_runs
 from weirtest import TestCase, main
 

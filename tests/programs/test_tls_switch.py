@@ -2,8 +2,6 @@
 """A part of the tests of behaviour with TLS switched in: all of them are run by
 tests/long/tls_switched.py."""
 
-import unittest
-
 import tls_switch
 from weirtest import TestCase, main
 

@@ -31,8 +31,8 @@ import unittest
 # A build with sanitizers is slower; the harness says by how much.
 SLOWNESS = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 DEADLINE = 20 * SLOWNESS
-FIRST_BYTE = 0.1  # of a client, for which a stop waits so many seconds
-SHORT_PAUSE = 0.005  # a quarter of that which a client takes for an end
+FIRST_BYTE = 0.1  # seconds that a stop waits for it
+SHORT_PAUSE = 0.005  # seconds; a quarter of what a client takes for an end
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -81,8 +81,8 @@ def stolen():
 
 
 def all_waited():
-    """The same of all threads here: one may hold what another needs.  And what
-    the host took."""
+    """For how many seconds all threads here have waited to run (one may hold
+    what another needs), and for how many the host took a processor."""
     waited = sum(PythonServer.waits) + stolen()
     for thread in os.listdir("/proc/self/task"):
         # It may end before its file is opened, or read.
