@@ -63,6 +63,7 @@ def check(port, path):
                    stdout=subprocess.DEVNULL, preexec_fn=prefer)
     with open(path) as file:
         run = json.load(file)
+    os.unlink(path)  # else a run that writes none would have that of the last
     p99 = run["metrics"]["p99"]
     verdict = run["verdict"]["verdict"]
     print("p99 %.2f ms  %s  %s" % (p99 / 1e6, verdict,
@@ -88,6 +89,9 @@ def main():
     print("%d of %d runs have the right p99" % (len(right), RUNS))
     if "NOT TRUSTWORTHY" in right:
         sys.exit("one of them is called NOT TRUSTWORTHY")
+    if not right:
+        print("SKIPPED: no p99 is right on this machine, so nothing is shown")
+        sys.exit(77)
 
 
 main()
