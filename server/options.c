@@ -425,20 +425,21 @@ static bool parse_opt_tls_file(const char *name, const char **files,
 
 static bool parse_opt_early_drop(struct options *o)
 {
-	int64_t most = library_option(OPT_EARLY_DROP)->max;
+	const struct weir_option *drop = library_option(OPT_EARLY_DROP);
 	int start, percent, full, len = 0;
 
+	assert(drop);
 	if (sscanf(optarg, "%8d:%3d:%8d%n", &start, &percent, &full, &len) ==
 		    3 &&
 	    optarg[len] == '\0' && start >= 1 && percent >= 1 &&
-	    percent <= 100 && full > start && full <= most) {
+	    percent <= 100 && full > start && full <= drop->max) {
 		o->config.early_start = start;
 		o->config.early_percent = percent;
 		o->config.early_full = full;
 		return true;
 	}
 	cli_error("--early-drop: '%s' is not like 100:30:1000, up to %lld",
-		  optarg, (long long)most);
+		  optarg, (long long)drop->max);
 	return false;
 }
 
