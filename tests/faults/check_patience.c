@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sys/socket.h>
 
+#include "conn.h"
 #include "faults.h"
 
 /* ---- a disk that is slower than the peer */
@@ -300,6 +301,27 @@ START_TEST(a_peer_that_takes_a_little_at_first_has_a_quarter_more_time)
 }
 END_TEST
 
+START_TEST(what_a_peer_takes_is_looked_at_four_times_before_the_deadline)
+{
+	const int64_t s = 1000 * WR_NS_PER_MS, since = 5 * s;
+	struct wr_context ctx = { .now = since };
+	struct weir_conn *c = calloc(1, sizeof(*c));
+
+	ck_assert_ptr_nonnull(c);
+	c->ctx = &ctx;
+	c->timeout_ms[WR_TMO_WRITE] = 40000;
+	c->out.is_stalled = true;
+	c->out.stalled_at = since;
+	for (int64_t look = 1; look <= 4; look++) {
+		ck_assert_int_eq(wr_conn_stall_at(c), since + look * 10 * s);
+		ctx.now = since + look * 10 * s - 1;
+		ck_assert_int_eq(wr_conn_stall_at(c), ctx.now + 1);
+		ctx.now++;
+	}
+	free(c);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -308,5 +330,6 @@ int main(void)
 		idle_time_begins_when_all_of_a_file_is_sent,
 		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy,
 		a_peer_that_takes_nothing_does_not_hold_up_a_dialled_end,
-		a_peer_that_takes_a_little_at_first_has_a_quarter_more_time);
+		a_peer_that_takes_a_little_at_first_has_a_quarter_more_time,
+		what_a_peer_takes_is_looked_at_four_times_before_the_deadline);
 }
