@@ -15,9 +15,9 @@
  *   Errors     A return value >= 0 is success, < 0 is -errno.  errno itself is
  *              not used.  Out-parameters are written on success only, unless a
  *              call says otherwise.
- *   Threads    "handler": a callback of that connection, or the thread that
- *              owns one of weir_dial().  "any": any thread.  Other threads
- *              reach a connection through a weir_ref.  No call is a
+ *   Threads    "handler": a callback of the connection, or the thread that
+ *              owns a connection of weir_dial().  "any": any thread.  Other
+ *              threads reach a connection through a weir_ref.  No call is a
  *              cancellation point: after pthread_cancel() a thread finishes the
  *              call it is in.
  *   Misuse     A call returns -EINVAL for misuse that it can see: NULL for a
@@ -39,15 +39,15 @@
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a signal's disposition, with three exceptions.  A failed
  * assertion, which is a bug of the library, writes a line to standard error and
- * aborts.  If SIGSEGV has its default when a service with sessions is made, it
- * gets a handler that writes a line to standard error when a session has
- * overflowed its stack; the default returns when the last server with such a
- * service is freed.  With a C library without makecontext(), such as musl, a
- * real-time signal that has its default gets a handler for the moment in which
- * a session's stack is made: a program that uses the highest of these signals
- * must set their handlers before the server starts.  The library holds no lock
- * while it calls you.  Once loaded it stays loaded: dlclose() does not unmap
- * it.
+ * aborts.  If SIGSEGV has its default action when a service with sessions is
+ * made, it gets a handler that writes a line to standard error when a session
+ * has overflowed its stack; the default action is restored when the last server
+ * with such a service is freed.  With a C library without makecontext(), such
+ * as musl, a real-time signal that has its default action gets a handler for
+ * the moment in which a session's stack is made: a program that uses the
+ * highest of these signals must set their handlers before the server starts.
+ * The library holds no lock while it calls you.  Once loaded it stays loaded:
+ * dlclose() does not unmap it.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -307,8 +307,8 @@ enum {
  * A client is checked before it gets a place: first against access (see
  * weir_access_new()), then against the early refusals, then against the limit
  * of its source, and last by admit of the service.  With WEIR_PROXY_REQUIRED
- * the checks are made when the header has come, for the client that it tells.
- * There is no check if the header tells no client, or if the proxy came by TCP
+ * the checks are made when the header has come, for the client that it names.
+ * There is no check if the header names no client, or if the proxy came by TCP
  * and the client came to the proxy through a Unix socket.
  *
  * max_per_source is the number of connections that one source may have open: an
@@ -388,8 +388,9 @@ struct weir_config {
  * stacks cannot be switched (docs/THREADING.md).
  *
  * No input is read while half of outbox_mark is unsent, because each input may
- * add output.  In a relay it adds none: full_duplex makes input independent of
- * output there.  Files of weir_conn_sendfile() hold input in either case.
+ * add output.  The input of a relay adds output to another connection instead:
+ * for it, full_duplex makes input independent of output.  Files of
+ * weir_conn_sendfile() hold input in either case.
  * Callbacks of a service with readable can write up to outbox_max, files not
  * counted; its default is 16 MiB, or outbox_mark if that is more.
  *
@@ -792,11 +793,11 @@ WEIR_API int weir_server_new(weir_server **ret,
  * "[v6]:port", "unix:/path", "unix:@abstract" or "fd:N" (an inherited listening
  * socket, which the server then owns).  Port 0 picks a free port.
  *
- * A host name is looked up for at most 30 s; weir_server_stop() in another
- * thread or a signal handler ends the wait, but not in a lame duck.  While
- * "unix:/path" is being opened there is a file "/path.lock".  Every program in
- * the network namespace may connect to "unix:@abstract": it has no mode, and
- * service->mode must be 0 or 0666.
+ * A host name is looked up for at most 30 s.  The first request to stop, from
+ * another thread or a signal handler, ends the wait; no request ends that of a
+ * call made in a lame duck.  While "unix:/path" is being opened there is a file
+ * "/path.lock".  Every program in the network namespace may connect to
+ * "unix:@abstract": it has no mode, and service->mode must be 0 or 0666.
  *
  * Listeners share the queue and max_connections and are served in rotation.  Up
  * to a quarter of each is kept for listeners that have no connection in it.
@@ -854,9 +855,9 @@ WEIR_API int weir_server_listener_fd(weir_server *s, int id);
 
 /*
  * Make listener id the server's alone, when no other process or server has a
- * copy of it: one that was shared by weir_server_listener_fd(), or inherited as
- * "fd:N".  From then on a stop treats it like one that the server has opened,
- * and removes the path of a Unix socket.
+ * copy of its descriptor.  Before, it was shared by weir_server_listener_fd()
+ * or inherited as "fd:N".  From then on a stop treats it like a listener that
+ * the server has opened, and removes the path of a Unix socket.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
  * is closed); -ESHUTDOWN (stopped).
@@ -1257,7 +1258,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  * callback returns or waits for input.  Bytes are copied.
  *
  * In a service with `readable` no call waits.  A write takes all its bytes if
- * no more than outbox_max bytes are unsent then; else it takes none and returns
+ * at most outbox_max bytes are unsent with them; else it takes none and returns
  * -ENOBUFS.  In a service with `session`, and on a connection of weir_dial(), a
  * write waits while more than outbox_mark bytes are unsent.
  *
@@ -1446,16 +1447,16 @@ struct weir_relay {
  *
  * It sets first_byte_ms and read_ms of both to WEIR_NEVER, and idle_ms of both
  * to that of relay.  idle_ms counts from the call and from each byte that
- * either peer sends, but not while output to which write_ms applies is unsent.
- * write_ms and lifetime_ms of both apply as before, also after the end of an
- * input.
+ * either peer sends, but not while output is unsent, if write_ms applies to all
+ * of it.  write_ms and lifetime_ms of both apply as before, also after the end
+ * of an input.
  *
  * After an error or a cut of one connection it cuts the other one, as
  * weir_ref_cancel() does.  After a deadline it cuts both, except after idle_ms
  * if all output is sent; the session's own connection still counts as timed
- * out.  On TCP the peer of a connection that was cut gets a reset, unless the
- * end was sent to it: it cannot mistake a part for the whole.  After -EINTR the
- * call can be repeated.
+ * out.  On TCP the peer of a connection that was cut gets a reset, so that it
+ * cannot mistake a part for the whole, unless the end was sent to it.  After
+ * -EINTR the call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.
@@ -1678,9 +1679,9 @@ WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
 WEIR_API weir_ref *weir_conn_self(weir_conn *c);
 
 /*
- * Count one more reference, or give one up; NULL is allowed.  Giving up more
- * references to a connection of a server than there are is logged and has no
- * other effect.  The last one drops the data of weir_conn_share_data().
+ * Count one more reference, or give one up; NULL is allowed.  One weir_unref()
+ * too many, on a connection of a server, is logged and has no other effect.
+ * The last reference drops the data of weir_conn_share_data().
  *
  * Returns ref.
  * Thread: any.  Since: 0.1.
