@@ -216,7 +216,7 @@ static void evict_for_client(struct wr_accept *a, const struct wr_endpoint *e)
 		wr_evict_one(&a->evict);
 }
 
-/* The poller reports waiting clients once it is armed again. */
+/* Once it is armed again, the poller reports clients that wait. */
 static void forget(struct wr_accept *a, struct wr_endpoint *e)
 {
 	disarm(a, e);

@@ -82,9 +82,9 @@ static bool handle_own(const struct wr_acceptor *a, const struct wr_event *ev)
 }
 
 /*
- * Late input is read for a limited time; the poller reports the rest again, and
- * perhaps no event of a listener before that.  So listeners are asked without
- * an event.
+ * Late input is read for a limited time.  The poller reports the rest again,
+ * perhaps before it reports a listener.  So listeners are asked without an
+ * event.
  */
 static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 			    int n)

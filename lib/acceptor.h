@@ -2,9 +2,9 @@
 /*
  * The acceptor: the thread that accepts connections and handles everything
  * timed: deadlines, lingering closes, pauses after a shortage, the stop.  It
- * waits only at its poller: not in close(2) for a peer, and for a connection's
- * lock, which a thread may hold for long, at most WR_ROUND_TRIPS_NS (fence.c).
- * It calls the log sink, which must not block.
+ * waits only at its poller.  It does not wait in close(2) for a peer, and at
+ * most WR_ROUND_TRIPS_NS for a connection's lock, which a thread may hold for
+ * long (fence.c).  It calls the log sink, which must not block.
  */
 #ifndef WR_ACCEPTOR_H
 #define WR_ACCEPTOR_H

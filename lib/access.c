@@ -34,7 +34,7 @@ struct id {
 	uint32_t id, rule;
 };
 
-/* From starts[i] to the next one rules[i] applies. */
+/* rules[i] applies from starts[i] up to starts[i + 1]. */
 struct ranges {
 	struct wr_key *starts;
 	uint32_t *rules;
@@ -52,7 +52,7 @@ struct weir_access {
 	struct ranges v4, v6;
 	struct id *users, *groups; /* sorted */
 	size_t user_count, group_count;
-	/* What the end of the rules means. */
+	/* The verdict where no rule matches. */
 	enum wr_access of_ip, of_unix;
 	struct wr_source_limits limits;
 };
@@ -78,7 +78,7 @@ static uint64_t read_be64(const unsigned char *bytes)
 	return n;
 }
 
-/* The bits of one half that are behind the first ones. */
+/* A mask for 64 bits of an address: all but the first bits. */
 static uint64_t rest_of_half(int bits)
 {
 	return bits <= 0 ? UINT64_MAX : bits >= 64 ? 0 : UINT64_MAX >> bits;
@@ -458,8 +458,8 @@ static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 }
 
 /*
- * The prefixes around an address, the widest first.  The rule of each becomes
- * the first one of its own and those of the wider prefixes.
+ * The prefixes around an address, the widest first.  Each gets the first of the
+ * rules of itself and of the wider ones.
  */
 struct nest {
 	struct prefix in[V6_BITS + 1];

@@ -38,8 +38,8 @@
 #define WR_ACCEPT_BUDGET 64
 /*
  * A shortage of descriptors or memory: the first pause, which doubles up to
- * the longest.  The end of a connection of this server also ends the pause; its
- * time is for what other processes give back.
+ * the longest.  The end of a connection of this server also ends the pause.
+ * What other processes give back is noticed only after it.
  */
 #define WR_ACCEPT_PAUSE_NS	WR_MS(10)
 #define WR_ACCEPT_PAUSE_MOST_NS WR_MS(100)
@@ -116,7 +116,7 @@
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
 /* What a relay receives at once: more than most peers send at once. */
 #define WR_RELAY_ROOM ((size_t)64 << 10)
-/* Period of the look at a descriptor that cannot be polled for. */
+/* Period of the checks of a descriptor that cannot be polled. */
 #define WR_SESSION_LOOK_MS 10
 
 /* ------------------------------------------------------ stacks of sessions */
@@ -128,9 +128,9 @@
 /* For the message of an overflow, besides what a signal takes. */
 #define WR_SIGNAL_STACK ((size_t)20 * 1024)
 /*
- * Uses of a stack from one look at its depth to the next; the first one follows
- * the first use.  A look is a system call, and what was touched stays resident
- * until then.
+ * Uses of a stack from one look at its depth to the next; the first look
+ * follows the first use.  A look is a system call, and what was touched stays
+ * resident until the next one.
  */
 #define WR_STACK_LOOK_EVERY 8
 /* Pages that one system call of a look covers. */
@@ -185,8 +185,9 @@
 /* How late a stop may be before a join gives up. */
 #define WR_JOIN_LATE_NS WR_MS(1000)
 /*
- * The most that one wait adds to the times above.  While the process is stopped
- * or gets no processor, neither the waiter runs nor what it waits for.
+ * The part of one wait that counts towards the times above is at most this.
+ * While the process is stopped or gets no processor, neither the waiter runs
+ * nor what it waits for.
  */
 #define WR_JOIN_STEP_NS WR_MS(20)
 /* Wait without poll(2), if that fails. */

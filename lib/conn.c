@@ -202,9 +202,9 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 }
 
 /*
- * Unsent output holds the input.  When that is over, the peer has the whole
- * time for the rest of its message: also if the output of others was sent, and
- * so the part of outbox_total has grown.
+ * Unsent output holds the input.  Once it no longer does, the peer has all of
+ * read_ms for the rest of its message.  The output of other connections may be
+ * what was sent: then this one's part of outbox_total has grown.
  */
 static bool is_message_held(struct weir_conn *c, bool has_output)
 {

@@ -147,7 +147,7 @@ struct wr_out {
 	uint64_t acked;	    /* of these, acknowledged at stalled_at */
 	int error;	    /* -errno: output is broken */
 	int file_error;	    /* o: -errno: file not readable */
-	uint32_t counted;   /* bytes of the box, in core->outbox_left */
+	uint32_t counted;   /* bytes of the box, taken off outbox_left */
 	uint8_t end;	    /* enum wr_out_end */
 	bool is_stalled;    /* socket buffer is full */
 	bool was_left;	    /* the last flush has left some unsent */
@@ -540,7 +540,7 @@ static inline int wr_conn_timeout(const struct weir_conn *c, int which)
 /* Owner, or with the lock: the peer of the socket.  Length, or -errno. */
 int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret);
 
-/* The same for the client that the header tells, or else the peer. */
+/* The same for the client that the header names, or else the peer. */
 int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret);
 
 /* The same for the address that the client has connected to. */
@@ -635,9 +635,10 @@ int64_t wr_conn_room_at(struct weir_conn *c);
 int wr_conn_check_room(struct weir_conn *c);
 
 /*
- * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The
- * events; 0: none; -errno.  In a session that waits for a connection of
- * weir_dial(), also a result of wr_conn_check_other() with is_firm.
+ * Owner, in a callback: wait until the time at for events of poll(2) or a
+ * wake-up.  The events; 0: none; -errno.  In a session that waits for a
+ * connection of weir_dial(), also as wr_conn_check_other(), which heeds
+ * is_firm.
  */
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 
@@ -645,16 +646,16 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 struct weir_conn *wr_conn_session(void);
 
 /*
- * Owner, in its session: wait for WR_EV_OTHER (with session_on_worker: for the
- * events of fds) or for the end of the wait.  fds has room for count + 1.  0:
- * look again; else as wr_conn_check_other(), or why it cannot wait.
+ * Owner, in its session: wait until WR_EV_OTHER comes (with session_on_worker:
+ * the events of fds) or *o ends the wait.  fds has room for count + 1.  0: look
+ * again; else as wr_conn_check_other(), or why it cannot wait.
  */
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
 
 /*
  * More for struct weir_poll.  WR_POLL_RELAY: a cut ends the wait, and idle_ms
- * also counts if it is no wait for input.
+ * applies with or without WEIR_POLL_INPUT.
  */
 #define WR_POLL_SENT  4 /* its output is sent, or cannot be */
 #define WR_POLL_LOST  8 /* its peer is lost */
@@ -668,7 +669,7 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
  * and sent until the socket was full: the poller reports each edge after that,
  * so there is no look first.  The caller calls wr_conn_note_wait().  > 0:
  * connections of weir_dial(), also those that are not in the list, may have
- * input; 0; -errno.
+ * input; 0: only the session's own may have an event; -errno.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count);
 
@@ -742,7 +743,7 @@ int wr_conn_put(struct weir_conn *c, const void *buf, size_t len);
 /* Worker, after a callback: flush the connections that it has sent to. */
 void wr_conn_flush_others(struct wr_context *ctx);
 
-/* Owner: a call to send has failed, of any thread. */
+/* Owner: a send by this or another thread has failed. */
 bool wr_conn_output_has_failed(struct weir_conn *c);
 
 /* Owner: nothing has ended the output. */

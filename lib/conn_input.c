@@ -359,8 +359,8 @@ static int take_wait_events(struct weir_conn *c)
 }
 
 /*
- * What came ends the wait.  Through a layer it may be no input; in a handshake
- * it does not count after the deadline.
+ * True: what came ends the wait.  With a layer, it may be no input for the
+ * handler; in a handshake, it does not count after the deadline.
  */
 static bool is_answered(struct weir_conn *c)
 {
@@ -458,7 +458,7 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
-/* The same; first it tells an interruption that read_through() has put off. */
+/* The same, but first reports an interruption that read_through() put off. */
 static int no_input_yet(struct weir_conn *c, bool is_mid)
 {
 	if (!c->call.was_interrupted)

@@ -298,10 +298,10 @@ static int map_send_error(const struct weir_conn *c, int rc)
 }
 
 /*
- * "No time counts while we keep the peer waiting": those for a first byte and
- * between messages while output is unsent, and that for a message while unsent
- * output holds the input.  They begin again after that; only the first byte of
- * a connection of weir_dial() counts from the dial.
+ * "No time counts while we keep the peer waiting": first_byte_ms and idle_ms do
+ * not apply while output is unsent, nor does read_ms while unsent output holds
+ * the input.  They begin again after that; only first_byte_ms of a connection
+ * of weir_dial() counts from the dial.
  */
 static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
 {
@@ -777,9 +777,9 @@ int64_t weir_ref_unsent(weir_ref *ref)
 
 /*
  * "One flush for a callback": what a callback sends to other connections stays
- * in their outboxes until it returns, and its worker lists them.  Then it
- * flushes each with one sendmsg(2).  A thread of the program, or the owner, may
- * flush such an outbox before.
+ * in their outboxes, and the worker lists these connections.  When the callback
+ * returns, the worker flushes each with one sendmsg(2).  A thread of the
+ * program, or the owner, may flush such an outbox before.
  *
  * A callback that may wait sends at once: an answer may be what it waits for.
  */
@@ -828,8 +828,8 @@ static bool gather_locked(struct weir_conn *c, struct wr_context *ctx,
 }
 
 /*
- * Only an owner flushes files and what goes through a layer, and the poller
- * reports a full socket.
+ * Only an owner flushes files and what goes through a layer.  A full socket
+ * needs no flush: the poller reports when it has room.
  */
 static bool may_flush_locked(const struct weir_conn *c)
 {

@@ -315,8 +315,8 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 }
 
 /*
- * It looks only when a deadline has passed, because input that came in time is
- * read first.  The session's clock is that of its last resume.
+ * It looks only when a deadline has passed: then input that came in time still
+ * ends the wait.  The session's clock is that of its last resume.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count)
 {

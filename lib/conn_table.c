@@ -27,7 +27,7 @@ static size_t slabs_for(const struct wr_core *core, int max_connections)
 
 int wr_table_new(struct wr_table **ret, struct wr_core *core)
 {
-	/* max_connections may be raised; pages that are not used cost none */
+	/* max_connections may be raised; unused pages take no memory */
 	size_t most = slabs_for(core, WR_CONNECTIONS_MOST);
 	struct wr_table *t =
 		wr_sys_alloc(sizeof(*t) + most * sizeof(t->slabs[0]));

@@ -25,8 +25,8 @@ static int look_for_input(struct pollfd *of)
 
 /*
  * poll(2) refuses more descriptors than RLIMIT_NOFILE.  Then leave the last one
- * out, or all of them and look at the first after a pause.  Such a wait is
- * short, because the caller checks for events after it.
+ * out, and if even one is refused, pause and look at that one.  Such a wait is
+ * short, because only the caller, after it, checks for other events.
  */
 static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * makecontext(3), or where it is missing the handler of a signal, makes the
- * first frame of a stack; after that _setjmp(3) and _longjmp(3) switch, without
- * a system call: swapcontext(3) asks the kernel for the signal mask each time.
+ * makecontext(3), or a signal handler where that is missing, makes the first
+ * frame of a stack; after that _setjmp(3) and _longjmp(3) switch, without a
+ * system call: swapcontext(3) asks the kernel for the signal mask each time.
  * Fortified, _longjmp(3) refuses to jump to another stack, so this file is
  * compiled without that.
  *
