@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message costs no timer call.  The owner of a connection writes its
- * deadline.  When the deadline that the acceptor read last has come, it reads
- * again: if the deadline has moved to a later time, it checks again then; if
- * not, it posts WR_EV_DEADLINE, and the owner decides.  Only a deadline before
- * the next check costs a message to the acceptor (wr_conn_set_due).
+ * deadline.  When the time that the acceptor read last has come, the acceptor
+ * reads the deadline again: if it has moved to a later time, the acceptor
+ * checks again then; if not, it posts WR_EV_DEADLINE, and the owner decides.
+ * Only a deadline before the next check costs a message to the acceptor
+ * (wr_conn_set_due).
  *
  * The timer belongs to the slot.  Checking a free slot does nothing; checking a
  * reused one is an ordinary check.
  *
  * A connection lingers after its output is shut down, until its peer has
  * finished: its input is discarded, so that no reset destroys unread output
- * (see conn.c).  Lingering ends when the peer ends, when it is silent and has
- * taken all output, after WR_LINGER_MOST_NS, or after WR_LINGER_BYTES.  When
- * the set is full, the oldest is closed, which had the longest time to read.
+ * (see conn.c).  Lingering ends when the peer ends its output or is gone,
+ * when it is silent and has taken all output, after WR_LINGER_MOST_NS, or after
+ * WR_LINGER_BYTES.  When the set is full, the oldest is closed, which had the
+ * longest time to read.
  */
 #include "deadlines.h"
 
@@ -122,7 +124,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 	uint64_t late = 0;
 	int outcome = c->outcome;
 
-	/* past the deadline of a stop: unread input or unsent output is cut */
+	/* unread input or unsent output past the deadline of a stop is a cut */
 	if (wr_core_phase(d->core) >= WR_PHASE_CUTTING &&
 	    !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
@@ -130,7 +132,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 		outcome = WR_OUTCOME_CUT;
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	delist(d, c);
-	/* if the program has a duplicate, the close does not remove it */
+	/* else it stays in the poller if the program has a duplicate */
 	wr_poller_remove(d->poller, c->fd);
 	wr_conn_close_and_count(c, d->ctx->stats, outcome);
 }
@@ -250,7 +252,7 @@ static void check_conn(struct wr_deadlines *d, struct weir_conn *c)
 		return;
 	}
 	if (due_at <= d->ctx->now) {
-		/* First: the owner then asks for the next check. */
+		/* Before the post: the owner asks for the next check. */
 		atomic_store(&c->check_at, WR_NEVER_AT);
 		wr_conn_post(c, d->ctx->stats, wr_owner_generation(&c->owner),
 			     WR_EV_DEADLINE);

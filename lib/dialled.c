@@ -105,7 +105,8 @@ static int begin_dialled(struct wr_core *core, weir_ref **ret, int fd,
 	if (rc == 0) {
 		wr_count(stats, &stats->dialled, 1);
 		c->is_tcp = is_tcp;
-		c->may_block_close = !d->connect; /* the program's options */
+		/* The program may have set SO_LINGER on an adopted socket. */
+		c->may_block_close = !d->connect;
 		if (d->connect)
 			set_connecting(c, d->connect);
 		if (ret)
@@ -157,7 +158,7 @@ static void free_connect(struct wr_connect *r)
 	wr_sys_free(r);
 }
 
-/* A machine that has not begun its first attempt. */
+/* A state machine that has not begun its first attempt. */
 static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 		       int timeout_ms)
 {
@@ -265,7 +266,7 @@ void wr_dialled_start(struct wr_core *core)
 
 /* -------------------------------------------------------------- connecting */
 
-/* Time counts from here. */
+/* Its age and its deadlines count from here. */
 static void set_connected(struct weir_conn *c, int fd,
 			  const struct addrinfo *to)
 {

@@ -302,8 +302,8 @@ static bool is_held(const struct weir_conn *c)
 
 /*
  * The handler knows the end.  True: bytes of an incomplete message are left,
- * for which it is called once more, and again while it takes some of them or
- * input is held.
+ * and the handler is called for them: once in any case, then again as long as
+ * each call takes a message or the input is held.
  */
 static bool note_end_given(struct weir_conn *c)
 {
@@ -625,8 +625,8 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 
 /*
  * A call for another reason than input.  Its verdict says whether the handler
- * is called for input from now on.  If a pause goes on, its deadline does, too.
- * A call by a timer does not restart the idle time.
+ * is called for input from now on.  If a pause goes on, its deadline stays as
+ * it was.  A call by a timer does not restart the idle time.
  */
 static enum step call_aside(struct weir_conn *c, int why)
 {
@@ -654,7 +654,7 @@ static enum step call_aside(struct weir_conn *c, int why)
 /*
  * A handler that knows the end of the input and waits for more means WEIR_KEEP.
  * A session that had turned its input off has returned: a call for input would
- * be a second one.
+ * begin a second session.
  */
 static int keep_expired(struct weir_conn *c, int verdict, bool was_off)
 {
@@ -949,7 +949,7 @@ static bool is_reason_due(const struct weir_conn *c, uint32_t event)
 	return event == WR_EV_ROOM ? is_room_due(c) : c->events & event;
 }
 
-/* In rotation from that of the last call: the next reason that is due. */
+/* The next reason that is due, in rotation from that of the last call. */
 static const struct turn *next_turn(const struct weir_conn *c)
 {
 	size_t last = TURNS - 1;
@@ -986,7 +986,7 @@ static int make_layer(struct weir_conn *c)
 
 /*
  * "Handshakes leave half of the pool free": further handshakes wait in a list,
- * and a worker that ends a step takes the next one from it.
+ * and the end of a step puts the next one from it on the ready list.
  */
 static bool may_shake(const struct wr_core *core)
 {
@@ -1018,7 +1018,7 @@ static bool begin_handshake(struct weir_conn *c)
 	return may_run;
 }
 
-/* ended: how many have.  If there is room, the next in the list begins. */
+/* ended: how many steps have.  With room, the next in the list is queued. */
 static void pass_handshake(struct wr_core *core, int ended)
 {
 	struct wr_node *next;
@@ -1113,7 +1113,7 @@ static int end_without_layer(struct weir_conn *c)
 	return is_idle_in_drain(c) ? WEIR_END_DRAIN : WEIR_END_NONE;
 }
 
-/* If it makes no handshake, the next in the list can. */
+/* If it makes no step of its handshake, the next in the list can. */
 static enum step go_on_without_layer(struct weir_conn *c)
 {
 	int end = end_without_layer(c), rc;
@@ -1334,7 +1334,7 @@ static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 	return STEP_ON;
 }
 
-/* A deadline does not end it: it is the result of its wait. */
+/* A deadline does not end a session, but is the result of its wait. */
 static enum step park_session(struct weir_conn *c)
 {
 	int64_t at = wr_session_due_at(c);
@@ -1399,8 +1399,8 @@ static enum step end_attempt(struct weir_conn *c, int end)
 }
 
 /*
- * Wakes and the drain wait until it is connected.  The deadline is the time of
- * the next step.
+ * Wake-ups and the drain are left until it is connected.  The deadline is the
+ * time of the next step.
  */
 static enum step go_on_connecting(struct weir_conn *c)
 {

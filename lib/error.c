@@ -59,7 +59,7 @@ static const char *text_of_system(int error)
 	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 	const char *text = strerror_l(error, c);
 
-	/* No error has this number, but it has a text. */
+	/* The text of INT_MAX is that of unknown errors. */
 	return strcmp(text, strerror_l(INT_MAX, c)) ? text : NULL;
 #endif
 }

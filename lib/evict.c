@@ -3,8 +3,9 @@
  * Looking at all slots takes long, so the result is used for several clients.
  * The owner of a connection checks whether it has become active since.
  *
- * Some connections do not end: the next look is at those that were not asked.
- * One that stays only because there is room again is asked first the next time.
+ * A connection that is asked to end may stay, so the next look leaves out those
+ * that were asked.  One that stays only because there is room again is asked
+ * first the next time.
  */
 #include "evict.h"
 
@@ -91,7 +92,7 @@ static int eviction_of_asked(const struct wr_evict *e)
 		       : WR_EVICTION_NONE;
 }
 
-/* If it waits for a worker instead, another connection would, too. */
+/* Not if it waits for a worker: another connection would wait, too. */
 static bool is_kept_by_callback(const struct wr_evict *e)
 {
 	const struct weir_conn *c = wr_table_find(e->core->table, e->asked.key);
@@ -101,8 +102,8 @@ static bool is_kept_by_callback(const struct wr_evict *e)
 }
 
 /*
- * True: its owner has not looked yet.  A callback may keep it from that, so
- * another one is asked in the end.
+ * True: the owner of the one that was asked has not looked yet.  Its callback
+ * may take long: after WR_EVICT_OWNER_NS another connection is asked.
  */
 static bool is_undecided(struct wr_evict *e)
 {

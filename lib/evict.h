@@ -19,11 +19,11 @@ struct wr_evict {
 	struct wr_context *ctx;
 	struct wr_idle idle[WR_EVICT_KEPT]; /* the longest idle last */
 	size_t count;
-	struct wr_idle asked; /* last; since 0: it has ended, or none was */
+	struct wr_idle asked; /* last; since 0: no answer is awaited */
 	int64_t asked_at;
 	int64_t since;	      /* of the last one asked: a look begins there */
 	int64_t since_before; /* the same before the last one was asked */
-	size_t next_slot;     /* of the next look */
+	size_t next_slot;     /* the next look begins behind it */
 	int64_t look_at;      /* no look before */
 	int64_t wait_at;      /* until then, one is expected to end */
 };

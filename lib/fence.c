@@ -201,9 +201,9 @@ static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
  * reported no connection; WR_NEVER_AT: an event has to come first.  (The clock
  * may be far ahead of the last look at the poller, as other threads run in
  * between.)  Behind a fence it is the time by which the last handshake must be
- * complete.  Without a fence new connections keep coming, so only those from
- * before count: the time by which their handshakes must be complete, once all
- * that waited have been accepted.
+ * complete.  Without a fence new connections keep coming, so only those that
+ * began before count: first all that waited are accepted, then the time is that
+ * by which the handshakes under way must be complete.
  */
 static int64_t closes_at(const struct wr_endpoint *e)
 {

@@ -9,7 +9,7 @@
 #include "stats.h"
 #include "sys.h"
 
-/* Health checks of a load balancer connect and close: they begin none. */
+/* A health check connects and closes, and so begins no handshake. */
 static void note_begin(struct wr_layer *l)
 {
 	if (l->began_at == 0)
@@ -192,7 +192,7 @@ bool wr_layer_owes_bye_locked(const struct weir_conn *c)
 	       (c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING);
 }
 
-/* Other threads end the output. */
+/* Under the lock, as other threads may end the output. */
 bool wr_layer_has_output(const struct weir_conn *c)
 {
 	struct wr_word_lock *lock = &((struct weir_conn *)(uintptr_t)c)->lock;

@@ -89,7 +89,7 @@ WR_PRIVATE int wr_layer_put(struct wr_layer *l, const void *data, size_t len);
 /* A log line about the connection; at most 10 a second are written. */
 WR_PRIVATE void wr_layer_log(struct wr_layer *l, const char *text);
 
-/* What the connection has; NULL. */
+/* The layer of the connection; NULL: none. */
 WR_PRIVATE struct wr_layer *wr_layer_of(const struct weir_conn *c);
 
 /*
@@ -111,7 +111,7 @@ int wr_layer_make(struct weir_conn *c, struct weir_layer *from,
 		  const char *name);
 void wr_layer_free(struct weir_conn *c);
 
-/* For WR_LAYER_WANTED: as the operation; at 1 it is WR_LAYER_UP. */
+/* In WR_LAYER_WANTED: as the operation; with 1 it becomes WR_LAYER_UP. */
 int wr_layer_handshake(struct weir_conn *c);
 
 /* WR_LOOK_...; in any state. */

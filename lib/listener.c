@@ -406,7 +406,7 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
  * no new handshake may begin.
  *
  * A listener that is bound to an interface gets only SYNs of that interface,
- * and of none if that does not exist: the kernel refuses the client.  A
+ * and no SYN if there is no such interface: the kernel refuses the client.  A
  * handshake under way has a request socket of its own and completes, and
  * connections are not affected.  Linux asks for no privilege (5.7) unless the
  * listener is bound to an interface already.

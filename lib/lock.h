@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A mutex and a condition variable on the monotonic clock, and a smaller lock
- * for what each message or each connection takes.  A failing call is a bug and
+ * that each message or each connection may take.  A failing call is a bug and
  * ends the program.  docs/THREADING.md has the lock order.
  */
 #ifndef WR_LOCK_H

@@ -109,7 +109,7 @@ int wr_outbox_append_message(struct wr_outbox *o, weir_msg *msg, size_t skip);
 int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 			  uint64_t len);
 
-/* Of a chunk of messages. */
+/* At most cap pieces of a chunk of messages.  How many. */
 int wr_outbox_message_pieces(struct wr_chunk *k, struct iovec *iov, int cap);
 
 /* At most cap pieces from the front, up to the first file. */

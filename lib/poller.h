@@ -72,7 +72,7 @@ static inline void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 }
 #endif
 
-/* Its end or an error was reported; nothing that comes later is. */
+/* True: its end or an error was reported, and later events are not. */
 #ifdef WITH_POLL
 bool wr_poller_leaves_out(struct wr_poller *p, int fd);
 #else

@@ -3,15 +3,15 @@
  * The poller by poll(2), for systems without epoll: its time grows with the
  * number of descriptors.
  *
- * One thread at a time waits, holding `turn`.  It polls a copy of the set; a
- * change of the set signals `fd`, which ends the wait, and the caller waits
- * again.
+ * One thread at a time waits, holding `turn`.  It polls a copy of the set.
+ * What is added or expected meanwhile signals `fd`, which ends the wait, and
+ * the caller waits again.
  *
  * poll(2) tells of a state, not of its change.  What was reported of an
- * edge-triggered descriptor is left out until it is expected again, so the
- * state is looked at only when the owner has seen it end.  poll(2) reports an
- * end for good, and an error until the program takes it, whatever it is asked
- * for: the whole descriptor is left out then.
+ * edge-triggered descriptor is left out until the owner has seen that state end
+ * and expects it again.  poll(2) reports an end for good, and an error until
+ * the program takes it, whatever it is asked for: the whole descriptor is left
+ * out then.
  */
 #include "poller.h"
 

@@ -39,7 +39,7 @@ struct wr_pool {
 int wr_pool_init(struct wr_pool *p, struct wr_core *core);
 void wr_pool_fini(struct wr_pool *p);
 
-/* 0 or -errno; then some threads may run, and wr_pool_join() joins them. */
+/* 0; -errno: some threads may run, and wr_pool_join() joins them. */
 int wr_pool_start(struct wr_pool *p);
 
 /* Interrupt the waits inside sessions, so that they see the phase. */

@@ -115,9 +115,9 @@ static bool has_stack(const struct relay *r)
 }
 
 /*
- * An end follows a short read unseen, so after WR_EV_OTHER_HUP, and at first,
- * when nothing is known of what came before, a connection is received from
- * until -EAGAIN.  What comes after that is reported.
+ * A short read does not show an end behind it.  So a connection is received
+ * from until -EAGAIN after WR_EV_OTHER_HUP, and at first, when nothing is known
+ * of what came before.  What comes after that is reported.
  */
 static void begin_receiving_all(const struct relay *r, struct weir_conn *c)
 {
@@ -201,7 +201,7 @@ static int move_turn(struct relay *r, struct way *w)
 	return rc < 0 ? rc : 0;
 }
 
-/* Files are sent in turns of their own. */
+/* A flush of a file may yield while the socket has room: no edge comes. */
 static bool uses_edges(const struct relay *r)
 {
 	return has_stack(r) && !wr_outbox_has_files(&r->ways[0].to->out.box) &&
@@ -238,8 +238,8 @@ static int events_to_await(const struct way *input, const struct way *output)
 }
 
 /*
- * A cut may have ended the wait, or the loss of a peer whose input has ended,
- * and to which nothing is unsent: then no receive and no send tells it.
+ * The wait may have ended by a cut, or because a peer is lost whose input has
+ * ended and to which nothing is unsent: no receive and no send tells that.
  */
 static int check_peer(struct way *w)
 {
@@ -275,7 +275,7 @@ static int wait_for_any(struct relay *r, struct weir_poll *list)
 	return rc < 0 ? rc : wr_conn_wait_ready(list, 2, WEIR_NEVER);
 }
 
-/* The poller has told of one of these. */
+/* The poller has reported one of the two, but not which. */
 static void input_came(struct relay *r)
 {
 	bool has_hung_up = r->session->call.other_hung_up;

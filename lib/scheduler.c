@@ -9,8 +9,8 @@
  * callback the workers are in handoff mode: none is idle, and before each
  * callback a worker makes sure that another is awake if there is more to run.
  * A slow callback does not count if the kernel has preempted the worker since
- * the last slow one: on a busy machine most would count, and echo and churn
- * were 8 % slower.
+ * the last slow one: otherwise most count on a busy machine, which made echo
+ * and churn 8 % slower.
  *
  * One word holds the state:
  *

@@ -7,8 +7,9 @@
  * worker, and a stuck log sink the acceptor, beyond weir_server_free().
  *
  * "A join ends": the acceptor announces the end of a stop, but the log sink or
- * the kernel may block it.  So a join waits at most WR_JOIN_LATE_NS beyond the
- * deadline, in time in which it could run: see wr_stop.late_ns.
+ * the kernel may block it.  So a join waits at most WR_JOIN_LATE_NS, plus
+ * WR_CUT_NS for each slot, beyond the deadline.  Only time in which it could
+ * run counts: see wr_stop.late_ns.
  *
  * weir_server_run() reads signals from a signalfd: nothing runs in a signal
  * handler, and no disposition changes.  Before it restores the mask it reads

@@ -83,8 +83,8 @@ void wr_session_defer(struct weir_conn *c, int rc)
 }
 
 /*
- * Other threads may have sent output since the wait began.  Its deadline counts
- * only if the session waits for its own connection, too.
+ * Other threads may have sent output since the wait began.  The deadline of the
+ * output counts only if the session waits for its own connection, too.
  */
 static int64_t stall_at(struct weir_conn *c)
 {
@@ -226,7 +226,7 @@ static enum wr_session_step step_of_wait(struct weir_conn *c, int *rc)
 	}
 }
 
-/* A cut wins: of the same stop, the step may have seen the drain alone. */
+/* A cut wins: the step may have seen only the drain of the same stop. */
 enum wr_session_step wr_session_next(struct weir_conn *c, int *rc)
 {
 	enum wr_session_step step = step_of_wait(c, rc);

@@ -103,7 +103,7 @@ static int check_row(const struct row *row, int64_t value,
 		(long long)value, (long long)o->min, (long long)o->max);
 }
 
-/* Of the fields that are not among the first `exact' bytes. */
+/* Fields among the first `exact' bytes stay as they are. */
 static void set_defaults(const struct row *rows, size_t count, void *set,
 			 size_t exact)
 {
@@ -124,7 +124,7 @@ static int check_rows(const struct row *rows, size_t count, const void *set,
 	return rc;
 }
 
-/* The same, and the defaults that no table can tell. */
+/* The defaults of the table, and one that no table can tell. */
 static void set_config_defaults(struct weir_config *c, size_t exact)
 {
 	set_defaults(config_rows, COUNT_OF(config_rows), c, exact);
@@ -272,8 +272,8 @@ static bool is_same_trust(const struct wr_trust *a, const struct wr_trust *b)
 }
 
 /*
- * Makes the list, which is checked, if it is new.  It may be in use, so each
- * different one is kept until the end.  NULL: no memory.
+ * Makes the list, which has been checked, if it is new.  An older one may be in
+ * use, so each different one is kept until the end.  NULL: no memory.
  */
 static struct wr_trust *find_trust(struct wr_service *s, const char *list)
 {

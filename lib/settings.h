@@ -187,7 +187,7 @@ struct wr_service {
 	const struct wr_trust *_Atomic trust; /* NULL: none */
 	struct wr_trust *trusts;	      /* all, the newest first */
 	struct wr_share *share;		      /* of the listener */
-	struct wr_listener_counts *counts; /* one for each thread, as above */
+	struct wr_listener_counts *counts; /* one for each thread; NULL: none */
 	const char *where;		   /* of the listener, or NULL */
 	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
 	struct weir_layer *layer;	   /* l: for new connections; NULL */

@@ -53,7 +53,7 @@ enum wr_outcome {
 
 enum { WR_HANDSHAKE_COUNT = WEIR_HANDSHAKE_CUT + 1 };
 
-/* Why such a connection is refused; NULL: it is no refusal. */
+/* Why a connection of this outcome was refused; NULL: it was not. */
 const char *wr_refusal_reason(int outcome);
 
 static inline bool wr_is_refusal(int outcome)

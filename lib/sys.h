@@ -66,7 +66,7 @@ void *wr_sys_alloc_lines(size_t size);	    /* zeroed, on a cache line */
 void *wr_sys_realloc(void *p, size_t size);
 WR_PRIVATE void wr_sys_free(void *p);
 
-/* A stack of zeros whose lowest guard bytes cannot be used; NULL. */
+/* Zeroed memory for a stack, the lowest `guard` bytes without access.  NULL. */
 void *wr_sys_map_stack(size_t size, size_t guard);
 void wr_sys_unmap(void *p, size_t size);
 /* Bytes of a signal's frame, which has the registers of the processor. */
@@ -153,7 +153,8 @@ void wr_sys_thread_begin(const char *name);
  * "No call is a cancellation point": the first line of each public call that
  * may reach one.  A cancelled thread of the program would keep a lock or leak a
  * descriptor; so it finishes the call first.  Server threads are uncancellable:
- * frequent calls of handlers test for one of weir_dial() instead.
+ * the calls that handlers make often do this for connections of weir_dial()
+ * only (WR_NO_CANCEL_IN).
  */
 #define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
 #define WR_NO_CANCEL_IF(cond)                                                  \
