@@ -298,7 +298,7 @@ static const char *flaw_of(const SSL_CIPHER *one)
 							: NULL;
 }
 
-/* Of both lists. */
+/* Those of TLS 1.2 and of TLS 1.3. */
 static int check_ciphers(SSL_CTX *ssl, const struct tls_why *why)
 {
 	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ssl);

@@ -24,7 +24,7 @@
 #define HANDSHAKE_RECORDS 4096
 #define OTHER_RECORDS	  100
 
-/* Plain bytes that are made records before they are sent. */
+/* Plain bytes that become records in one send. */
 #define SEND_BYTES ((size_t)64 * 1024)
 
 /*
@@ -66,7 +66,7 @@ static int64_t coarse_ns(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* OpenSSL asks for the header of each record by itself. */
+/* OpenSSL reads the header of each record with a read of its own. */
 static bool has_too_many_records(struct stream *s)
 {
 	int64_t now;
@@ -83,7 +83,7 @@ static bool has_too_many_records(struct stream *s)
 	return false;
 }
 
-/* The peer may send no other record. */
+/* True: no further record of the peer is accepted. */
 static bool is_flooded(struct stream *s)
 {
 	if (has_too_many_records(s))
@@ -247,7 +247,7 @@ static int finish_output(struct stream *s, int rc)
 	return rc >= 0 && s->out_error ? s->out_error : rc;
 }
 
-/* The first error of a connection is told. */
+/* Only the first error of a connection is noted and logged. */
 static void note_failure(struct stream *s)
 {
 	char text[160];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keys of resumption tickets.  One key encrypts for half of the lifetime of its
- * tickets, and then decrypts for as long again; a handshake that finds it older
- * makes another.  Keys of a file stay, so that several servers have the same.
+ * tickets, and then only decrypts for as long again.  The first handshake after
+ * the first half makes the next key.  Keys of a file stay, so that several
+ * servers have the same.
  */
 #include <errno.h>
 #include <openssl/core_names.h>

@@ -125,7 +125,7 @@ WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
 WEIR_API void weir_tls_free(weir_tls *tls);
 
 /*
- * Get the time until the first certificate of tls expires.
+ * Get the time until a certificate of tls expires: of several, the first one.
  *
  * Returns seconds, below 0 if it has expired; INT64_MAX (no certificate).
  * Thread: any.  Since: 0.1.
@@ -171,7 +171,8 @@ WEIR_API int weir_tls_use(struct weir_service *service, weir_tls *tls);
  * Have a listener that uses TLS take another context.  Handshakes that begin
  * from now on use it; open connections keep theirs.
  *
- * Returns 0; -EINVAL (no such listener, or it does not use TLS).
+ * Returns 0; -EINVAL (no such listener, it does not use TLS, or tls is of
+ * weir_tls_new_client()).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
