@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The callbacks of this file log and then call those of the service.  `opened`
- * needs a worker for each new connection, so it is installed only if the log
- * has a line for the beginning.
+ * needs a worker for each new connection, so it is installed only if the
+ * service has one, or the log has a line for the beginning.
  *
  * A line of --access-log never makes its caller wait: it goes into the queue of
  * out.c or is lost, and counted.

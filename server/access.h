@@ -27,7 +27,7 @@
 
 #include <weir.h>
 
-/* Lines of --access-log in one second. */
+/* --access-log writes at most this many lines a second. */
 #define ACCESS_PER_SECOND 1000
 
 enum access_lines {

@@ -4,7 +4,7 @@
  * that stops.  A client gets a line and the end of the connection; what it
  * sends is ignored:
  *
- *   drain          from the request to stop on, unless a successor serves
+ *   drain          once a stop has been requested, unless a successor serves
  *   up ready 100%  after the start: a server that said drain before is back
  *   up 100%        later: an operator's "drain" in HAProxy stays
  *

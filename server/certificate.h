@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The certificates of all listeners with +tls.  In a build without TLS none has
- * them: the options and +tls are errors.
+ * The certificates of all listeners with +tls.  In a build without TLS there
+ * are none: the options and +tls are errors.
  */
 #ifndef SERVER_CERTIFICATE_H
 #define SERVER_CERTIFICATE_H
@@ -43,7 +43,10 @@ bool certificate_describe(weir_conn *c, struct certificate_peer *ret);
 /* Before the service is listened for. */
 void certificate_use(struct weir_service *service, const struct options *o);
 
-/* Handshakes that begin from now on use that of o.  False: why says why. */
+/*
+ * Handshakes that begin from now on use the certificates of o.  False: why says
+ * why.
+ */
 bool certificate_replace(weir_server *s, const struct listeners *l,
 			 const struct options *o, char *why, size_t cap);
 

@@ -14,7 +14,7 @@
 
 #define CONTROL_DEFAULT "/run/weir-server/control"
 
-/* Of a request and of the first line of a reply. */
+/* Room for a request, or for the first line of a reply. */
 #define CONTROL_LINE 1024
 
 /*

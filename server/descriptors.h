@@ -7,8 +7,8 @@ struct listeners;
 
 /*
  * Raise the limit on open descriptors to what the server needs with o, as far
- * as the system allows; too low a limit is logged.  l has all listeners, also
- * those of a name that several sockets have.  Any thread.
+ * as the system allows; too low a limit is logged.  l has a listener for each
+ * socket, even if several sockets share one name.  Any thread.
  */
 void descriptors_allow(const struct options *o, const struct listeners *l);
 

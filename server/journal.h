@@ -37,7 +37,7 @@ void journal_start(int level);
 
 bool journal_wants(int level);
 
-/* Change the level, and return it. */
+/* Change the level; return the current one. */
 void journal_set_level(int level);
 int journal_level(void);
 
@@ -48,7 +48,7 @@ weir_log journal_sink;
 void journal(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* About a client, or as often as clients want. */
+/* About a client, or about something that clients can cause at will. */
 void journal_client(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -54,7 +54,7 @@ static void report_address(const struct listener *l, const char *wrong)
 		cli_error("%s: bad address '%s': %s", l->spec, l->where, wrong);
 }
 
-/* As service managers permit them. */
+/* A name that service managers permit, and that is none of ours. */
 static bool check_fd_name(const struct listener *l)
 {
 	const char *name = l->where + strlen("fd:");

@@ -15,7 +15,7 @@
 struct service;
 
 struct listener {
-	const char *spec;  /* SERVICE@ADDRESS as given */
+	const char *spec;  /* SERVICE@ADDRESS as given, or an option */
 	const char *where; /* the address in it */
 	const struct service *service;
 	int kind;	   /* of the address: WEIR_ADDRESS_... */

@@ -35,13 +35,13 @@ struct options {
 	struct weir_service limits; /* deadlines and mode, for each listener */
 	struct listeners listeners;
 	const char *greeting;	    /* NULL: that of each service */
-	const char *file;	    /* as to, pid_file: NULL if there is none */
+	const char *file;	    /* NULL: none, as for to and pid_file */
 	const char *to;		    /* an address */
 	enum proxy_header to_proxy; /* sent there first */
 	const char *pid_file;
 	const char *status;  /* an address; NULL: none */
 	const char *agent;   /* as status */
-	int agent_balancers; /* that share max_connections; 0: not told */
+	int agent_balancers; /* that share max_connections; 0: not given */
 	const char *control;
 	const char *rules; /* value of --access: rules, or a path */
 	struct tls_options tls_options;

@@ -8,8 +8,8 @@
  *
  * A caller waits until its line has been written or lost, so that normally a
  * line is out when the call returns.  After OUT_HOLD_MS the sink is stalled:
- * the caller leaves its line in the queue, and no other caller waits until
- * the queue is empty again.
+ * the caller leaves its line in the queue, and until the queue is empty again,
+ * no other caller waits.
  *
  * Standard output and standard error have a sink each, so that one that is
  * stuck does not hold up the other.  If they are the same file they share a

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lines to standard output and standard error.  While clients are served, no
- * caller waits longer than OUT_HOLD_MS for a reader that is slow, stopped or
- * gone: such a reader loses lines.  Any thread.
+ * caller but out_announce() waits longer than OUT_HOLD_MS for a reader that is
+ * slow, stopped or gone: such a reader loses lines.  Any thread.
  */
 #ifndef SERVER_OUT_H
 #define SERVER_OUT_H

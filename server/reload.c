@@ -17,7 +17,7 @@
  */
 static struct {
 	pthread_mutex_t lock;	  /* of all that follows */
-	pthread_mutex_t now_lock; /* to write now, or to read it without lock */
+	pthread_mutex_t now_lock; /* writers of `now`, readers without `lock` */
 	weir_server *server;
 	struct options now; /* in effect; the arguments are ours */
 	bool owns_tls;	    /* not that of the start, which main() frees */

@@ -20,7 +20,7 @@
 void reload_start(weir_server *s, const struct options *o, int argc,
 		  char **argv);
 
-/* The grace of a stop, in effect now. */
+/* The --drain-timeout in effect now. */
 int reload_drain_ms(void);
 
 /* As certificate_expires(), of the certificates in effect. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A skeleton replaces each letter of the table below by the one in front of
- * its row.  The table has the Cyrillic, Greek and Latin letters and the digits
- * that most fonts draw like an ASCII letter; it does not have letters of other
- * scripts, nor pairs such as "rn" and "m".  Unicode has several ways to write
- * a letter with an accent; combining accents are refused, so that one is left.
+ * A skeleton replaces each character of the table below by the first one of its
+ * row.  The table has what most fonts draw like an ASCII letter: Cyrillic,
+ * Greek and Latin letters, an Armenian one, digits and a bar.  It does not have
+ * other scripts, nor pairs such as "rn" and "m".  Unicode has several ways to
+ * write a letter with an accent; combining accents are refused, so that only
+ * one of these ways is left.
  */
 #include "room_name.h"
 

@@ -5,8 +5,8 @@
  * listeners.
  *
  * A kernel has a version of Landlock (ABI) and refuses rights that it does not
- * know.  The numbers are those of linux/landlock.h, which may be older than the
- * kernel.
+ * know.  The numbers below are copied from linux/landlock.h, because the header
+ * that is installed may be older than the kernel.
  */
 #include "sandbox.h"
 
@@ -157,8 +157,9 @@ static bool allow_tls(int rules, const struct tls_options *t)
 }
 
 /*
- * What reloads read, and what a stop removes.  Behind another root there are no
- * reloads, and the paths of their files mean nothing.
+ * The file of the file service, what reloads read, and what a stop removes.
+ * Behind another root there are no reloads, and the paths of their files mean
+ * nothing.
  */
 static bool allow_all(int rules, const struct options *o)
 {

@@ -21,7 +21,7 @@ enum {
 	SERVICE_UPSTREAM = 16, /* --to */
 };
 
-/* Bytes of the longest message that is printed and of a line in a room. */
+/* The longest message that is printed, or line in a room, in bytes. */
 #define SERVICE_MESSAGE 1024
 
 /* Sent first, unless there is --greeting. */

@@ -4,8 +4,8 @@
  * characters, each line shifted by one, until the client closes.
  *
  * The client sets the pace.  A call fills the outbox; the next call comes when
- * most of it has been sent.  A client that takes everything at once is called
- * again after the others.  What it sends is discarded.
+ * most of it has been sent.  For a client that takes everything at once, the
+ * next call comes after those of other clients.  What it sends is discarded.
  */
 #include <errno.h>
 

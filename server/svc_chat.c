@@ -36,8 +36,8 @@
 #define MOST_WAITING 16384 /* bytes that a waiting client may send */
 
 /*
- * A client takes what one read returns for one message.  Lines that are pasted
- * are sent this far apart, so that the network does not join them.
+ * To a client, what one read returns is one message.  Lines that are pasted are
+ * sent this far apart, so that the network does not join them.
  */
 #define GAP_NS (50 * INT64_C(1000000))
 

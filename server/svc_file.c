@@ -3,10 +3,10 @@
  * The file service: waits for one message, prints it, sends the file of --file
  * and a closing text, and closes.
  *
- * The file is opened for each client, and its length then is what is sent.  The
- * library reads it as fast as the client takes it, so no worker waits for a
- * slow client.  If the file is truncated while it is sent, the library logs
- * that, and the client does not get the closing text.
+ * The file is opened for each client, which gets as many bytes as the file has
+ * at that moment.  The library reads it as fast as the client takes it, so
+ * no worker waits for a slow client.  If the file is truncated while it is
+ * sent, the library logs that, and the client does not get the closing text.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -45,13 +45,13 @@
 #define BUDGET		((int64_t)64 * 1024) /* bytes of a member at once */
 #define BUDGET_A_SECOND ((int64_t)8 * 1024)
 #define A_SECOND	((int64_t)1000000000) /* in ns */
-/* After this time the budget is whole again; longer ones could overflow. */
+/* After this time the budget is whole again; a longer one could overflow. */
 #define BUDGET_NS (BUDGET / BUDGET_A_SECOND * A_SECOND)
 
 struct member {
 	struct member *prev, *next;
 	weir_ref *ref; /* with a reference; NULL: removed */
-	size_t sent;   /* bytes of the room's text it has, or does not get */
+	size_t sent;   /* where its next bytes begin in the room's text */
 	char name[NAME_ROOM];	  /* written only by its own handler */
 	char skeleton[NAME_ROOM]; /* of a name it has chosen, or empty */
 	/* Used only by its own handler: */

@@ -35,8 +35,9 @@
 #define SEND_MS	  1000 /* longest wait for the manager to take a message */
 
 /*
- * A stop asks for this time again and again until its deadline.  So the
- * deadline of the manager comes this much later, when everything has been cut.
+ * Until its deadline, a stop keeps asking for this much more time.  So the
+ * manager's deadline comes this much after that of the stop, which has cut
+ * everything by then.
  */
 #define EXTEND_MS 2000
 
@@ -472,7 +473,7 @@ void systemd_hand_over(pid_t successor)
 	systemd.is_over_here = true;
 }
 
-/* READY=1 before that would say that clients are served. */
+/* Before systemd_ready(), READY=1 would say that clients are served. */
 static bool may_tell_reloads(void)
 {
 	bool is_ready;

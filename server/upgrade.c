@@ -8,8 +8,8 @@
  *
  * The successor is the child of a guard, which tells how it ends.  The guard
  * ends when the successor is ready, which makes that one a child of the service
- * manager: at a stop, systemd kills a main process that is not its child at
- * once.
+ * manager.  At a stop, systemd would otherwise kill it at once, as it does with
+ * any main process that is not its child.
  */
 #include "upgrade.h"
 
@@ -85,7 +85,7 @@ struct launch {
 	int64_t began_at;
 };
 
-/* How a process has ended, as of waitid(2). */
+/* How a process has ended, as waitid(2) says. */
 struct end {
 	int code, status;
 };
@@ -208,7 +208,7 @@ void upgrade_ready(void)
 	if (background_start(take_sockets, NULL) < 0)
 		journal(WEIR_LOG_WARNING,
 			"no thread waits for the end of the predecessor");
-	/* A stop before that would find the sockets shared. */
+	/* While the predecessor shares the sockets, a stop would leave them. */
 	while (upgrade.predecessor >= 0 && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 }
@@ -244,7 +244,7 @@ int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
 
 void upgrade_start(weir_server *s, const struct options *o)
 {
-	pthread_mutex_lock(&upgrade.lock); /* the control socket is served */
+	pthread_mutex_lock(&upgrade.lock);
 	upgrade.server = s;
 	upgrade.options = o;
 	pthread_mutex_unlock(&upgrade.lock);

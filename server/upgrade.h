@@ -41,8 +41,8 @@ void upgrade_start(weir_server *s, const struct options *o);
 void upgrade_ready(void);
 
 /*
- * Is this a successor whose predecessor still has its listening sockets?  Until
- * then the service manager may not know this process.
+ * Is this a successor whose predecessor still has its listening sockets?  As
+ * long as it has them, the service manager may not know this process.
  */
 bool upgrade_has_predecessor(void);
 

@@ -36,7 +36,7 @@ static bool is_text(const char *s, size_t len)
 	return true;
 }
 
-/* Cut the line at *rest off.  NULL: it is not text that ends in CR LF. */
+/* Cut off the line at *rest.  NULL: it is not text that ends in CR LF. */
 static char *next_line(char **rest, const char *end)
 {
 	char *line = *rest;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /metrics in the text format of Prometheus 0.0.4 or as OpenMetrics 1.0.  They
- * differ in the name of a counter in its HELP and TYPE, without "_total" in
- * OpenMetrics, and in a last line.
+ * /metrics in the text format of Prometheus 0.0.4 or as OpenMetrics 1.0.  In
+ * OpenMetrics, the HELP and TYPE lines of a counter name it without "_total",
+ * and there is a last line.
  */
 #include <dirent.h>
 #include <math.h>
@@ -96,7 +96,7 @@ static void sample(struct metrics *m, const struct listener_figures *l,
 		fprintf((m)->to, format "\n", value);                          \
 	}
 
-/* The same for those with TLS, of a whole number. */
+/* The same for the listeners with TLS; value is a whole number. */
 #define TLS_LISTENERS(m, name, key, label, value)                              \
 	for (size_t i_ = 0; i_ < (m)->now->listener_count; i_++) {             \
 		const struct listener_figures *l = &(m)->now->listeners[i_];   \
@@ -236,7 +236,7 @@ static void of_server(struct metrics *m)
 	gauge(m, "weir_ready", snapshot_unready(m->now) == NULL,
 	      "1 if clients should come, as /readyz says.");
 	gauge(m, "weir_draining", m->now->is_draining,
-	      "1 from the request to stop on.");
+	      "1 once a stop was requested.");
 	describe(m, "weir_connections", "gauge",
 		 "Open connections, by what they do.");
 	fprintf(m->to, "weir_connections{state=\"queued\"} %llu\n",
@@ -262,7 +262,7 @@ static void of_server(struct metrics *m)
 	gauge(m, "weir_unsent_bytes_max", (double)s->outbox_total,
 	      "Limit of output that clients have not taken.");
 	counter(m, "weir_sends", s->sends,
-		"Messages sent to other connections than the caller's.");
+		"Messages sent through a reference to a connection.");
 	counter(m, "weir_sends_refused", s->sends_refused,
 		"Output refused because a client had not taken enough.");
 	histogram(m, "weir_queue_wait_seconds", s->queue_wait, s->queue_wait_us,
@@ -274,7 +274,7 @@ static void of_server(struct metrics *m)
 	counter(m, "weir_accept_errors", s->accept_errors,
 		"Connections that the kernel lost before the accept.");
 	counter(m, "weir_shortages", s->shortages,
-		"Pauses of accepting without descriptors or memory.");
+		"Pauses of accepting for lack of descriptors or memory.");
 	counter(m, "weir_starvations", s->starvations,
 		"Times that work waited while all workers were in callbacks "
 		"for 5 s.");
@@ -315,8 +315,8 @@ static double open_descriptors(void)
 }
 
 /*
- * Field n of a file in /proc, counted from 1, behind a name in parentheses.
- * NAN as in open_descriptors().
+ * Field n of a file in /proc.  Counts from 1, after the name in parentheses if
+ * there is one.  NAN as in open_descriptors().
  */
 static double proc_field(const char *path, int n)
 {

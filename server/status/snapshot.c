@@ -75,7 +75,7 @@ const char *snapshot_unready(const struct snapshot *s)
 {
 	if (s->stats.phase == WEIR_PHASE_NEW)
 		return "the server has not started yet";
-	/* A successor is ready, as a new connection would learn. */
+	/* A new connection would reach the successor, which is ready. */
 	if (s->is_draining && !upgrade_has_successor())
 		return "the server stops";
 	return NULL;
