@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* examples/words.cc: counts words; "total" answers for all clients. */
+/* examples/words.cc: counts words; "total" asks for those of all clients. */
 #include <weir.hpp>
 
 #include <atomic>

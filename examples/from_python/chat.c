@@ -45,7 +45,7 @@ static int converse(weir_conn *c, void *arg)
 	(void)arg;
 	do {
 		heard = hear(c);
-		said = heard < 0 ? heard : say(c); /* the last answer, too */
+		said = heard < 0 ? heard : say(c); /* also after "windup" */
 	} while (heard > 0 && said > 0);
 	return said < 0 ? said : 0;
 }

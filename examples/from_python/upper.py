@@ -114,8 +114,8 @@ def closed(conn, _):
 
 
 def tell_everybody():
-    """Runs in a thread of Python.  It reads descriptor 0, because a thread that
-    waits at the end of the program must not hold the lock of sys.stdin."""
+    """Runs in a thread of Python.  It reads descriptor 0: a thread that still
+    waits when the program ends must not hold the lock of sys.stdin."""
     for line in open(0, "rb", buffering=0):
         with lock:
             for ref in members.values():
@@ -131,7 +131,7 @@ def serve(where):
                       readable=readable, closed=closed)
     server, text = c_void_p(), ctypes.create_string_buffer(160)
 
-    # For all threads: weir_server_run() takes them.
+    # Blocked in all threads, so that weir_server_run() takes them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     weir.weir_server_new(byref(server), byref(config))
     weir.weir_server_listen(server, where.encode(), byref(service))
