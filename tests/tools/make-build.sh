@@ -3,7 +3,8 @@
 # tools/make-build configures a folder again when, and only when, configure
 # could answer differently: after a package came, with other arguments, after
 # a failure.  Objects that were made with other flags are not kept.  In a tree
-# whose bootstrap and configure write down that they ran.
+# whose bootstrap and configure write down that they ran.  The tools that call it
+# refuse wrong arguments.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) || exit 99
@@ -70,4 +71,12 @@ ran 'a folder elsewhere' 'configure' "$work/elsewhere"
 touch config.status
 ran 'a tree that is configured itself' '' build
 grep -q 'make distclean' said || { echo 'it does not say how to go on'; rc=1; }
+
+# What is no folder, or no number, is not built in.
+for tool in check demo repeat; do
+	"$top/tools/$tool" --nonsense >said 2>&1
+	[ $? = 2 ] && grep -q "^usage: tools/$tool " said && continue
+	echo "tools/$tool takes --nonsense"
+	rc=1
+done
 exit $rc
