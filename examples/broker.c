@@ -19,7 +19,16 @@
 #include <string.h>
 #include <weir.h>
 
-enum { CONNECT = 1, PUBLISH = 3, SUBSCRIBE = 8, PING = 12, DISCONNECT = 14 };
+enum {
+	CONNECT = 1,
+	PUBLISH = 3,
+	SUBSCRIBE = 8,
+	UNSUBSCRIBE = 10,
+	PING = 12,
+	DISCONNECT = 14
+};
+
+#define MOST_FILTERS 100 /* of a client */
 
 struct filter {
 	struct filter *next;
@@ -30,7 +39,9 @@ struct filter {
 struct client {
 	struct client *prev, *next;
 	weir_ref *ref;
-	struct filter *filters;
+	struct filter
+		*filters; /* changed by its own callbacks, with the lock */
+	int filter_count;
 	bool is_connected;
 };
 
@@ -110,33 +121,100 @@ static int publish(const uint8_t *packet, size_t len, struct bytes body)
 	return 0;
 }
 
+/* Where the pointer to it is, or would be. */
+static struct filter **find_filter(struct client *me, const char *text,
+				   size_t len)
+{
+	struct filter **at = &me->filters;
+
+	while (*at &&
+	       ((*at)->len != len || memcmp((*at)->text, text, len) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+/* The answer: the quality of service, or 0x80: refused.  -ENOMEM. */
+static int add_filter(struct client *me, const char *text, size_t len)
+{
+	struct filter **at = find_filter(me, text, len), *f;
+
+	if (*at)
+		return 0;
+	if (me->filter_count == MOST_FILTERS)
+		return 0x80;
+	f = malloc(sizeof(*f) + len);
+	if (f == NULL)
+		return -ENOMEM;
+	f->next = NULL;
+	f->len = len;
+	memcpy(f->text, text, len);
+	pthread_mutex_lock(&lock);
+	*at = f;
+	pthread_mutex_unlock(&lock);
+	me->filter_count++;
+	return 0;
+}
+
+static void remove_filter(struct client *me, const char *text, size_t len)
+{
+	struct filter **at = find_filter(me, text, len), *f = *at;
+
+	if (f == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	*at = f->next;
+	pthread_mutex_unlock(&lock);
+	me->filter_count--;
+	free(f);
+}
+
+/* The number of a packet.  False: it is malformed. */
+static bool take_number(struct bytes *b, uint8_t *number)
+{
+	if (b->end - b->at < 2)
+		return false;
+	memcpy(number, b->at, 2);
+	b->at += 2;
+	return true;
+}
+
 static int subscribe(weir_conn *c, struct client *me, struct bytes body)
 {
-	uint8_t reply[64] = { 0x90, 2, 0, 0 };
+	uint8_t reply[4 + MOST_FILTERS] = { 0x90 };
 	const char *text;
 	size_t len, count = 4;
-	struct filter *f;
+	int rc;
 
-	if (body.end - body.at < 2)
+	if (!take_number(&body, reply + 2))
 		return -EBADMSG;
-	memcpy(reply + 2, body.at, 2); /* number of the packet */
-	body.at += 2;
-	while (body.at < body.end && count < sizeof(reply)) {
+	while (body.at < body.end) {
 		if (!take_string(&body, &text, &len) || body.at++ == body.end)
 			return -EBADMSG;
-		f = malloc(sizeof(*f) + len);
-		if (f == NULL)
-			return -ENOMEM;
-		f->len = len;
-		memcpy(f->text, text, len);
-		pthread_mutex_lock(&lock);
-		f->next = me->filters;
-		me->filters = f;
-		pthread_mutex_unlock(&lock);
-		reply[count++] = 0; /* the quality of service */
+		if (count == sizeof(reply))
+			return -EPROTO;
+		rc = add_filter(me, text, len);
+		if (rc < 0)
+			return rc;
+		reply[count++] = (uint8_t)rc;
 	}
 	reply[1] = (uint8_t)(count - 2);
 	return weir_conn_write(c, reply, count);
+}
+
+static int unsubscribe(weir_conn *c, struct client *me, struct bytes body)
+{
+	uint8_t reply[] = { 0xb0, 2, 0, 0 };
+	const char *text;
+	size_t len;
+
+	if (!take_number(&body, reply + 2))
+		return -EBADMSG;
+	while (body.at < body.end) {
+		if (!take_string(&body, &text, &len))
+			return -EBADMSG;
+		remove_filter(me, text, len);
+	}
+	return weir_conn_write(c, reply, sizeof(reply));
 }
 
 static int accept_client(weir_conn *c, struct client *me, struct bytes body)
@@ -173,6 +251,8 @@ static int handle(weir_conn *c, struct client *me, const uint8_t *packet,
 		return publish(packet, len, body);
 	case SUBSCRIBE:
 		return subscribe(c, me, body);
+	case UNSUBSCRIBE:
+		return unsubscribe(c, me, body);
 	case PING:
 		return weir_conn_write(c, "\xd0\0", 2);
 	case DISCONNECT:

@@ -13,6 +13,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -488,6 +489,48 @@ class Broker(Between):
             for each in readers:
                 self.assertEqual(self.heard(each),
                                  [b"t " + line for line in lines])
+
+    def greeted(self, broker):
+        client = self.connect(broker)
+        client.sendall(b"\x10\x0c\0\4MQTT\4\2\0\0\0\0")
+        self.assertEqual(read_exactly(client, 4), b"\x20\2\0\0")
+        return client
+
+    def packet(self, kind, *filters, after=b""):
+        """SUBSCRIBE or UNSUBSCRIBE, with the number 7."""
+        body = b"\0\7" + b"".join(struct.pack("!H", len(f)) + f + after
+                                  for f in filters)
+        head = struct.pack("BBB", kind, len(body) & 127 | 128, len(body) >> 7)
+        return head + body
+
+    def test_a_subscription_can_be_repeated_and_given_up(self):
+        with self.run_broker() as broker:
+            client, publisher = self.greeted(broker), self.greeted(broker)
+            for _ in range(2):
+                client.sendall(self.packet(0x82, b"a", b"b", after=b"\0"))
+                self.assertEqual(read_exactly(client, 6),
+                                 b"\x90\4\0\7\0\0")
+            client.sendall(self.packet(0xa2, b"a", b"never"))
+            self.assertEqual(read_exactly(client, 4), b"\xb0\2\0\7")
+            publisher.sendall(b"\x30\7\0\1anone" + b"\x30\7\0\1bonce" +
+                              b"\xc0\0")
+            self.assertEqual(read_exactly(publisher, 2), b"\xd0\0")
+            client.sendall(b"\xc0\0")
+            self.assertEqual(read_exactly(client, 11),
+                             b"\x30\7\0\1bonce\xd0\0")
+
+    def test_a_client_has_a_limited_number_of_subscriptions(self):
+        filters = [b"%d" % i for i in range(100)]
+        with self.run_broker() as broker:
+            client = self.greeted(broker)
+            client.sendall(self.packet(0x82, *filters, after=b"\0") +
+                           self.packet(0x82, b"0", b"more", after=b"\0"))
+            self.assertEqual(
+                read_exactly(client, 110), b"\x90\x66\0\7" + bytes(100) +
+                b"\x90\4\0\7\0\x80")
+            client.sendall(self.packet(0x82, *filters, b"100", after=b"\0"))
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(client), b"")
 
     def test_what_is_no_mqtt_ends_its_connection(self):
         with self.run_broker() as broker:
