@@ -167,6 +167,9 @@ void wr_core_stop(struct wr_core *core, int64_t now, int64_t lame_till,
 	bring_forward(&core->lame_till, lame_till);
 	bring_forward(&core->stop_at, at);
 	atomic_store(&core->stop_wanted, true);
+	if (wr_core_phase(core) == WR_PHASE_NEW ||
+	    atomic_load(&core->lame_till) <= now)
+		atomic_store(&core->is_closing, true);
 	wr_sys_eventfd_signal(core->stop_fd);
 	wr_sys_eventfd_signal(core->acceptor_wake_fd);
 }

@@ -77,6 +77,7 @@ struct wr_core {
 	_Atomic int64_t asked_at;  /* ns; of the first request; 0: none */
 	_Atomic int64_t lame_till; /* ns; from then on the stop drains */
 	_Atomic bool stop_wanted;
+	_Atomic bool is_closing; /* a stop is behind its lame duck */
 	_Atomic int failure;	 /* -errno: why waiting fails; 0 */
 	_Atomic int64_t stop_at; /* ns; WR_NEVER_AT: none */
 

@@ -156,17 +156,9 @@ static bool is_stopping(const weir_server *s)
 {
 	const struct wr_core *core = &s->core;
 
-	return atomic_load(&core->stop_wanted) &&
-	       (wr_core_phase(core) == WR_PHASE_NEW ||
+	return atomic_load(&core->is_closing) ||
+	       (atomic_load(&core->stop_wanted) &&
 		wr_now_ns() >= atomic_load(&core->lame_till));
-}
-
-/* The flag that ends a lookup; NULL: it is set already, in a lame duck. */
-static const atomic_bool *stop_flag(const weir_server *s)
-{
-	const atomic_bool *stop = &s->core.stop_wanted;
-
-	return atomic_load(stop) ? NULL : stop;
 }
 
 /* Without it every client could choose its address by a header. */
@@ -206,7 +198,7 @@ int weir_server_listen(weir_server *s, const char *where,
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,
 				      (mode_t)endpoint->service.set.mode,
-				      stop_flag(s));
+				      &s->core.is_closing);
 	if (rc < 0) {
 		wr_endpoint_free(endpoint);
 		return rc;
@@ -329,6 +321,7 @@ static void undo_start(weir_server *s)
 	struct wr_core *core = &s->core;
 
 	atomic_store(&core->stop_wanted, true);
+	atomic_store(&core->is_closing, true);
 	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_table_shut_gate(core->table);
 	(void)wr_server_timers_close(core->timers);

@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Acquire: counters are read in the order of the program. */
 static uint64_t value(const wr_counter *c)
 {
-	return atomic_load_explicit(c, memory_order_relaxed);
+	return atomic_load_explicit(c, memory_order_acquire);
 }
 
 const char *wr_refusal_reason(int outcome)

@@ -64,6 +64,7 @@ static void begin_fence(struct wr_stop *s)
 
 	s->remind_at = s->ctx->now;
 	s->accept->resume_at = 0; /* retry after a shortage */
+	atomic_store(&core->is_closing, true);
 	atomic_store(&core->drain_began_at, s->ctx->now);
 	/* Without grace there is no drain. */
 	if (s->ctx->now < atomic_load(&core->stop_at)) {

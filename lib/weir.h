@@ -793,11 +793,11 @@ WEIR_API int weir_server_new(weir_server **ret,
  * "[v6]:port", "unix:/path", "unix:@abstract" or "fd:N" (an inherited listening
  * socket, which the server then owns).  Port 0 picks a free port.
  *
- * A host name is looked up for at most 30 s.  The first request to stop, from
- * another thread or a signal handler, ends the wait; no request ends that of a
- * call made in a lame duck.  While "unix:/path" is being opened there is a file
- * "/path.lock".  Every program in the network namespace may connect to
- * "unix:@abstract": it has no mode, and service->mode must be 0 or 0666.
+ * A host name is looked up for at most 30 s.  A request to stop, from another
+ * thread or a signal handler, ends the wait, after its lame duck if it has one.
+ * While "unix:/path" is being opened there is a file "/path.lock".  Every
+ * program in the network namespace may connect to "unix:@abstract": it has no
+ * mode, and service->mode must be 0 or 0666.
  *
  * Listeners share the queue and max_connections and are served in rotation.  Up
  * to a quarter of each is kept for listeners that have no connection in it.

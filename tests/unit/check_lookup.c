@@ -206,6 +206,65 @@ START_TEST(a_listen_that_waits_for_a_name_ends_with_the_server)
 }
 END_TEST
 
+static void *drains_when_a_look_up_waits(void *arg)
+{
+	int64_t since;
+
+	UNTIL(gate_waiting(&gate) == 1);
+	ck_assert_int_eq(weir_server_drain(arg), 0);
+	since = now_ms();
+	UNTIL(now_ms() > since + 300); /* or it ends with an error */
+	gate_open(&gate);
+	return NULL;
+}
+
+static weir_server *start_with_lame_duck(int lame_duck_ms)
+{
+	const struct weir_config config = { .size = sizeof(config),
+					    .lame_duck_ms = lame_duck_ms };
+	weir_server *s;
+
+	ck_assert_int_eq(weir_server_new(&s, &config), 0);
+	ck_assert_int_ge(weir_server_listen(s, "127.0.0.1:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 0);
+	ck_assert_int_eq(weir_server_start(s), 0);
+	return s;
+}
+
+START_TEST(a_lame_duck_does_not_end_the_wait_of_a_listen)
+{
+	weir_server *s = start_with_lame_duck(60000);
+	pthread_t thread;
+
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, drains_when_a_look_up_waits, s),
+		0);
+	ck_assert_int_ge(weir_server_listen(s, "slow.test:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(weir_server_stop(s, 0), 0);
+	ck_assert_int_eq(weir_server_join(s, NULL, 0), 0);
+	weir_server_free(s);
+}
+END_TEST
+
+START_TEST(the_end_of_a_lame_duck_ends_the_wait_of_a_listen)
+{
+	weir_server *s = start_with_lame_duck(500 * slowness());
+
+	ck_assert_int_eq(weir_server_drain(s), 0);
+	ck_assert_int_eq(weir_server_listen(s, "slow.test:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 -ESHUTDOWN);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	ck_assert_int_eq(weir_server_join(s, NULL, 0), 0);
+	weir_server_free(s);
+	gate_open(&gate);
+}
+END_TEST
+
 static void *open_the_gate(void *arg)
 {
 	gate_open(arg);
@@ -508,6 +567,8 @@ int main(void)
 		a_number_needs_no_resolver_and_no_thread,
 		what_cannot_be_resolved_says_so, a_look_up_ends_at_its_deadline,
 		a_listen_that_waits_for_a_name_ends_with_the_server,
+		a_lame_duck_does_not_end_the_wait_of_a_listen,
+		the_end_of_a_lame_duck_ends_the_wait_of_a_listen,
 		a_patient_asker_has_its_answer,
 		look_ups_left_behind_do_not_pile_up,
 		slow_names_of_addresses_leave_the_addresses_of_names_alone,
