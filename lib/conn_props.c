@@ -224,8 +224,8 @@ const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 	if (wr_word_trylock(&c->lock)) {
 		wr_conn_peer_text(c, buf);
 		wr_word_unlock(&c->lock);
-	} else if (c->peer.len > 0) {
-		put_direct_peer(c, buf);
+	} else if (c->peer.len > 0 && !c->is_dialled) {
+		put_direct_peer(c, buf); /* it does not change */
 	} else {
 		memcpy(buf, "?", 2);
 	}
