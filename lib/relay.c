@@ -11,6 +11,7 @@
 
 #include "bounds.h"
 #include "conn.h"
+#include "settings.h"
 
 struct way {
 	struct weir_conn *from, *to;
@@ -379,17 +380,10 @@ static void set_timeouts(struct weir_conn *c)
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
 }
 
-/* The caller's header may be newer, if it sets nothing that is unknown here. */
 static bool is_known(const struct weir_relay *relay)
 {
-	const char *bytes = (const char *)relay;
-
-	if (relay->size < sizeof(*relay))
-		return false;
-	for (size_t i = sizeof(*relay); i < relay->size; i++)
-		if (bytes[i] != 0)
-			return false;
-	return true;
+	return relay->size >= sizeof(*relay) &&
+	       !wr_sets_unknown(relay, relay->size, sizeof(*relay));
 }
 
 static bool is_usable(const struct weir_conn *c,

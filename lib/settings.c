@@ -155,21 +155,27 @@ const struct weir_option *weir_service_option(size_t i)
 
 /* ------------------------------------------------------------- structures */
 
-/* -EINVAL: src sets fields that are unknown here. */
-static int copy_in(void *dst, size_t known, const void *src, size_t size,
-		   const struct why *why)
+bool wr_sets_unknown(const void *src, size_t size, size_t known)
 {
 	const char *bytes = src;
 
+	for (size_t i = known; i < size; i++)
+		if (bytes[i] != 0)
+			return true;
+	return false;
+}
+
+static int copy_in(void *dst, size_t known, const void *src, size_t size,
+		   const struct why *why)
+{
 	if (size < sizeof(size_t))
 		return settings_refuse(why,
 				       "size is not that of the structure");
-	for (size_t i = known; i < size; i++)
-		if (bytes[i] != 0)
-			return settings_refuse(why,
-					       "a field is set that version %s "
-					       "does not know",
-					       WEIR_VERSION);
+	if (wr_sets_unknown(src, size, known))
+		return settings_refuse(why,
+				       "a field is set that version %s does "
+				       "not know",
+				       WEIR_VERSION);
 	memset(dst, 0, known);
 	memcpy(dst, src, wr_min(known, size));
 	return 0;

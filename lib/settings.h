@@ -100,6 +100,9 @@ enum wr_timeout {
 	WR_TMO_COUNT
 };
 
+/* The caller's header is newer, and a field that is unknown here is set. */
+bool wr_sets_unknown(const void *src, size_t size, size_t known);
+
 /*
  * Copy to dst, whose caller's header may be older or newer: at most size bytes,
  * with zeros behind the known ones.
