@@ -225,11 +225,9 @@ bool cli_is_unsupported(int error)
 
 int cli_flush(void)
 {
-	FILE *out = stream_out();
+	int rc = stream_flush();
 
-	if (fflush(out) == 0 && !ferror(out))
-		return CLI_DONE;
-	return cli_output_failed(errno);
+	return rc < 0 ? cli_output_failed(-rc) : CLI_DONE;
 }
 
 int cli_output_failed(int error)

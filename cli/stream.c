@@ -8,8 +8,15 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <unistd.h>
+
+struct stdio {
+	const int fd;
+	FILE *file;
+	int error; /* -errno of the first write that failed */
+};
+
+static struct stdio output = { .fd = STDOUT_FILENO };
 
 /* After a failed call on fd: may it be repeated? */
 static bool may_retry(int fd, short events)
@@ -52,43 +59,49 @@ int stream_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static ssize_t stream_write_cookie(void *fd, const char *data, size_t len)
+/* Not every C library sets ferror() if 0 is returned: musl does not. */
+static ssize_t stream_write_cookie(void *arg, const char *data, size_t len)
 {
-	int rc = stream_write(*(const int *)fd, data, len);
+	struct stdio *to = arg;
+	int rc = stream_write(to->fd, data, len);
 
-	errno = -rc;
+	if (rc < 0 && to->error == 0)
+		to->error = rc;
 	return rc < 0 ? 0 : (ssize_t)len;
 }
 
-/* Returns fallback if there is no memory. */
-static FILE *open_stdio(const int *fd, int mode, FILE *fallback)
+/* If there is no memory, fallback is used. */
+static FILE *open_stdio(struct stdio *to, int mode, FILE *fallback)
 {
 	cookie_io_functions_t functions = { .write = stream_write_cookie };
-	FILE *file = fopencookie((void *)(uintptr_t)fd, "w", functions);
 
-	if (file)
-		setvbuf(file, NULL, mode, BUFSIZ);
-	return file ? file : fallback;
+	if (to->file)
+		return to->file;
+	to->file = fopencookie(to, "w", functions);
+	if (to->file)
+		setvbuf(to->file, NULL, mode, BUFSIZ);
+	else
+		to->file = fallback;
+	return to->file;
 }
 
 FILE *stream_out(void)
 {
-	static const int fd = STDOUT_FILENO;
-	static FILE *out;
-
-	if (!out)
-		out = open_stdio(&fd, _IOFBF, stdout);
-	return out;
+	return open_stdio(&output, _IOFBF, stdout);
 }
 
 FILE *stream_err(void)
 {
-	static const int fd = STDERR_FILENO;
-	static FILE *err;
+	static struct stdio errors = { .fd = STDERR_FILENO };
 
-	if (!err)
-		err = open_stdio(&fd, _IOLBF, stderr);
-	return err;
+	return open_stdio(&errors, _IOLBF, stderr);
+}
+
+int stream_flush(void)
+{
+	if (fflush(stream_out()) != 0 && output.error == 0)
+		output.error = -errno;
+	return output.error;
 }
 
 int stream_fileno(FILE *file)

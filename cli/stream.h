@@ -21,11 +21,13 @@ int stream_write(int fd, const void *data, size_t len);
 
 /*
  * Use these instead of stdout and stderr, which lose buffered data when a write
- * returns EAGAIN.  cli_flush() flushes stream_out(); stream_err() is line
- * buffered.
+ * returns EAGAIN.  stream_err() is line buffered.
  */
 FILE *stream_out(void);
 FILE *stream_err(void);
+
+/* Write what stream_out() holds.  Returns 0, or -errno if a write to it failed. */
+int stream_flush(void);
 
 /* fileno() that works for these two as well. */
 int stream_fileno(FILE *file);

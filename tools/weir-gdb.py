@@ -153,17 +153,25 @@ With -brief without backtraces; with the number of a connection only this one.
     def invoke(self, argument, from_tty):
         words = gdb.string_to_argv(argument)
         wanted = [int(word) for word in words if word != "-brief"]
-        for acceptor in list(acceptors()):
+        found = list(acceptors())
+        if not found:
+            raise gdb.GdbError("no server: acceptor_main() is in no backtrace; "
+                               "does gdb know the C library's frames?")
+        shown = 0
+        for acceptor in found:
             core = acceptor["core"].dereference()
             now = now_ns(acceptor)
             for conn in connections(core["table"].dereference()):
                 if not wanted or int(conn["id"]) in wanted:
-                    self.show(conn, now, "-brief" not in words)
+                    shown += self.show(conn, now, "-brief" not in words)
+        if not shown:
+            print("no session waits")
 
     def show(self, conn, now, has_backtrace):
+        """Returns whether it is a session that waits."""
         place = names_of("enum wr_where").get(int(conn["where"]))
         if place not in ("parked", "ready") or not int(conn["coro"]):
-            return
+            return False
         coro = conn["coro"].dereference()
         print("connection %d %s%s: %s for %.1f s, waits for %s" % (
             int(conn["id"]), origin_of(conn), service_of(conn), place,
@@ -171,6 +179,7 @@ With -brief without backtraces; with the number of a connection only this one.
             names_of("enum wr_wait")[int(conn["wait_for"])]))
         if has_backtrace:
             print(self.stack.backtrace(coro["frame"]))
+        return True
 
 
 Sessions()

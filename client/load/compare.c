@@ -6,22 +6,21 @@
 
 #include "load.h"
 
-#include "../../cli/cli.h"
-#include "../../cli/stream.h"
-#include "report/json.h"
-
-#ifdef HAVE_JANSSON
-
 #include <getopt.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef HAVE_JANSSON
+#include <jansson.h>
+#endif
 
+#include "../../cli/cli.h"
+#include "../../cli/stream.h"
 #include "../options.h"
 #include "judge/compare.h"
 #include "measure/units.h"
 #include "options.h"
+#include "report/json.h"
 
 enum { KEY_FAIL = 256, KEY_MARGIN };
 
@@ -66,13 +65,15 @@ static bool compare_take_option(void *to, int key)
 
 static const struct options_syntax compare_syntax = {
 	.command = "load compare",
-	.about = "Compare two runs by their --json files.",
+	.about = "Compare two runs by their --json files." JSON_NOTE,
 	.operands = compare_operands,
 	.table = compare_table,
 	.examples = "  weir-client load compare old.json new.json\n",
 	.take = compare_take_option,
 	.is_local = true,
 };
+
+#ifdef HAVE_JANSSON
 
 /* --------------------------------------------------------------- the files */
 
@@ -391,6 +392,18 @@ static int compare_files(const struct compare_options *o, char **paths)
 	return status;
 }
 
+#else
+
+static int compare_files(const struct compare_options *o, char **paths)
+{
+	(void)o;
+	(void)paths;
+	cli_error("compare: %s", JSON_UNAVAILABLE);
+	return CLI_USAGE;
+}
+
+#endif
+
 int load_compare(int argc, char **argv)
 {
 	struct compare_options o = { .margin = 0.05 };
@@ -402,14 +415,3 @@ int load_compare(int argc, char **argv)
 	flushed = cli_flush();
 	return flushed != CLI_DONE ? flushed : status;
 }
-
-#else
-
-int load_compare(int argc, char **argv)
-{
-	(void)argc;
-	cli_error("%s: %s", argv[0], JSON_UNAVAILABLE);
-	return CLI_USAGE;
-}
-
-#endif

@@ -15,8 +15,9 @@ import subprocess
 import threading
 from subprocess import PIPE
 
-from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase, main,
-                      program, run, until, without_core_dumps)
+from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
+                      is_built_without, main, program, run, until,
+                      without_core_dumps)
 
 LONG = b"x" * 3000000
 LINES = b"".join(b"%d %s\n" % (i, b"x" * 100) for i in range(20000))
@@ -162,6 +163,10 @@ class NonBlocking(TestCase):
 class Gone(TestCase):
     """A reader or a terminal that is not there any more."""
 
+    def skip_without_json(self, args):
+        if "--json" in args and is_built_without("jansson"):
+            self.skipTest("built without jansson")
+
     def test_a_reader_that_has_had_enough(self):
         """As with cat(1): no word, and the signal's status."""
         with Server("daytime@127.0.0.1:0", "echo@127.0.0.1:0",
@@ -177,6 +182,7 @@ class Gone(TestCase):
                          ("talk", "--help"), ("--help",), ("--version",)):
                 with self.subTest(args=args), \
                         open(os.devnull, "wb") as null:
+                    self.skip_without_json(args)
                     ours, theirs = os.pipe()
                     os.close(ours)
                     result = run("WEIR_CLIENT", *args, input=b"hello\n",
@@ -209,6 +215,7 @@ class Gone(TestCase):
                          ("load", "-h")):
                 with self.subTest(args=args), \
                         open(self.folder() + "/out", "wb") as out:
+                    self.skip_without_json(args)
                     result = run("WEIR_CLIENT", *args, input=b"x" * 200,
                                  stdout=out, preexec_fn=few_bytes)
                     self.assertEqual(result.returncode, 1, result)

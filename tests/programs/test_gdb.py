@@ -17,24 +17,26 @@ from weirtest import DEADLINE, SLOWNESS, TestCase, main, until
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../tools/weir-gdb.py")
 COUNT = 300  # more than a slab of connections
+NO_SERVER = "no server: acceptor_main() is in no backtrace"
 
 
 @unittest.skipUnless(shutil.which("gdb"), "gdb is not installed")
 class Gdb(TestCase):
-    def gdb(self, *args):
+    def gdb(self, *args, **how):
         return self.run_gdb(
             ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
-             "-x", SCRIPT, *args])
+             "-x", SCRIPT, *args], **how)
 
-    def run_gdb(self, command, **how):
+    def run_gdb(self, command, expected=None, **how):
         """What gdb prints; the test is skipped where it cannot do that."""
         result = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=10 * DEADLINE, **how)
         text = result.stdout.decode(errors="replace")
         for words in ("Operation not permitted", "No struct type named",
-                      "No symbol table", "not configured to support Python"):
-            if words in text:
+                      "No symbol table", "not configured to support Python",
+                      NO_SERVER):
+            if words in text and words != expected:
                 self.skipTest("gdb: " + words)
         return text
 
@@ -114,6 +116,19 @@ class Gdb(TestCase):
         self.assertRegex(said, r"^1 of the program, session keep_time: "
                          r"parked for \d+\.\d s, waits for other$")
         self.assertRegex(trace, r"\bweir_sleep \((.*\n)+.*\bkeep_time \(")
+
+    def test_it_says_that_there_is_nothing_to_show(self):
+        with Example("smtp", "127.0.0.1:0") as smtp:
+            smtp.out.expect(b" at ")
+            self.assertIn("\nno session waits\n", self.gdb(
+                "-p", str(smtp.process.pid), "-ex", "weir-sessions"))
+        with subprocess.Popen(["sleep", "60"]) as other:
+            self.addCleanup(other.wait)
+            self.addCleanup(other.kill)
+            self.assertIn("\n" + NO_SERVER, self.gdb(
+                "-p", str(other.pid), "-ex", "weir-sessions",
+                expected=NO_SERVER))
+            other.kill()
 
     def test_the_command_of_the_page(self):
         [line] = [line for block in commands("docs/SESSIONS.md")

@@ -718,6 +718,11 @@ def why_not_preloaded(variable):
     return None
 
 
+def is_built_without(library):
+    """Are the programs?  weir-client -V names the libraries they lack."""
+    return b"(%s)" % library.encode() in run("WEIR_CLIENT", "-V").stdout
+
+
 def without_core_dumps():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

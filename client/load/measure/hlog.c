@@ -547,14 +547,16 @@ void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
 
 int hlog_close(struct hlog_writer *w)
 {
-	int error;
+	int rc = 0;
 
-	if ((w->is_standard ? fflush(w->file) : fclose(w->file)) != 0 &&
-	    w->error == 0)
-		w->error = errno;
-	error = w->error;
+	if (w->is_standard)
+		rc = stream_flush();
+	else if (fclose(w->file) != 0)
+		rc = -errno;
+	if (w->error != 0)
+		rc = -w->error;
 	free(w);
-	return -error;
+	return rc;
 }
 
 /* ----------------------------------------------------------------- reading */
