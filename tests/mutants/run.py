@@ -11,8 +11,12 @@ NN-name.patch in this folder.  Its head names the defect, where it happened, and
 the tests that should fail.  The sources are copied to mutants/ in the build
 folder and built there.  For each patch the library and the programs are built
 again and the named tests run; if they all pass and --named is not given, every
-other quick test runs too.  The named tests run without any patch first: a test
-that fails twice in a row there shows nothing.
+other quick test runs too.
+
+A test notices a defect if it fails twice in a row with it, and passes without
+it: the named tests run without any patch first, the other ones that fail are
+run again once the patch is taken back.  A named test that failed once before it
+passed there has to fail three times; one that failed twice ends the run.
 
 A patch that does not apply or does not compile is an error.  Exit status 1 if
 one in twenty or more passed every test.  With --page: print docs/MUTANTS.md,
@@ -169,24 +173,29 @@ def restore(mutant):
         shutil.copy(os.path.join(TOP, name), os.path.join(TREE, name))
 
 
-def hunt(mutant, named, took):
-    """(test, what failed in it), or None if every test passed."""
+def failure_of(test, times, limit):
+    """What failed first in it, if it fails that many times in a row."""
+    first = None
+    for at in range(times):
+        failed = run(test, limit)
+        if not failed:
+            if at:
+                print("%s: %s, but then passes" % (test, first), flush=True)
+            return None
+        first = first or failed
+    return first
+
+
+def hunt_with(mutant, tests, times, limit):
+    """(test, what failed in it): the first that fails with the defect."""
     must(["patch", "-p1", "-F0", "--batch", "-i", mutant.path], TREE,
          "patch.log")
     try:
-        if not compile_for(mutant.tests):
-            sys.exit("%s: does not compile, see %s/make.log" %
-                     (mutant.path, WORK))
-        for test in mutant.tests:
-            failed = run(test, max(LEAST, 5 * took[test]))
-            if failed:
-                return test, failed
-        rest = [] if named else others(mutant.tests)
-        if not compile_for(rest):
-            sys.exit("%s: the other tests do not compile, see %s/make.log" %
-                     (mutant.path, WORK))
-        for test in rest:
-            failed = run(test, LIMIT)
+        if not compile_for(tests):
+            sys.exit("%s: does not compile with %s, see %s/make.log" %
+                     (mutant.path, " ".join(tests), WORK))
+        for test in tests:
+            failed = failure_of(test, times(test), limit(test))
             if failed:
                 return test, failed
         return None
@@ -194,26 +203,55 @@ def hunt(mutant, named, took):
         restore(mutant)
 
 
-def time_taken(test):
-    """Seconds; None if it fails twice."""
-    for _ in range(2):
+def passes_without(test):
+    """The patch has been taken back."""
+    if not compile_for([test]):
+        sys.exit("%s: does not compile, see %s/make.log" % (test, WORK))
+    failed = run(test, LIMIT)
+    if failed:
+        print("%s: %s, without a defect, too" % (test, failed), flush=True)
+    return not failed
+
+
+def hunt(mutant, named, control):
+    """(test, what failed in it), or None if no test notices."""
+    found = hunt_with(mutant, mutant.tests,
+                      lambda test: 2 + control[test]["failures"],
+                      lambda test: max(LEAST, 5 * control[test]["took"]))
+    rest = [] if named or found else others(mutant.tests)
+    while rest:
+        found = hunt_with(mutant, rest, lambda test: 2, lambda test: LIMIT)
+        if not found or passes_without(found[0]):
+            break
+        rest, found = rest[rest.index(found[0]) + 1:], None
+    return found
+
+
+def run_without(test):
+    """The seconds it takes and how often it fails first; None if twice."""
+    for failures in range(2):
         began = time.monotonic()
         if not run(test, LIMIT):
-            return int(time.monotonic() - began)
+            return {"took": int(time.monotonic() - began),
+                    "failures": failures}
     return None
 
 
-def control(mutants, took):
-    """All of them must pass without a defect; fills in how long each took."""
-    tests = sorted({test for mutant in mutants for test in mutant.tests} -
-                   set(took))
-    compile_for(tests)
+def run_control(mutants):
+    """How the named tests do without a defect, where all of them must pass."""
+    tests = sorted({test for mutant in mutants for test in mutant.tests})
+    if not compile_for(tests):
+        sys.exit("the named tests do not compile, see %s/make.log" % WORK)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        took.update(zip(tests, pool.map(time_taken, tests)))
-    bad = [test for test in tests if took[test] is None]
+        control = dict(zip(tests, pool.map(run_without, tests)))
+    bad = [test for test in tests if control[test] is None]
     if bad:
         sys.exit("fail without any defect, see %s/test.*: %s" %
                  (WORK, " ".join(bad)))
+    for test in tests:
+        if control[test]["failures"]:
+            print("%s: failed once without any defect" % test, flush=True)
+    return control
 
 
 PAGE = """# Mutants
@@ -253,20 +291,18 @@ def main():
     chosen = [mutant for mutant in mutants
               if not numbers or mutant.number in numbers]
     prepare()
-    known = {}
+    caught = {}
     if os.path.exists(RESULTS) and numbers:
         with open(RESULTS) as file:
-            known = json.load(file)
-    took = known.setdefault("took", {})
-    control(chosen, took)
-    caught = known.setdefault("caught", {})
+            caught = json.load(file)["caught"]
+    control = run_control(chosen)
     for mutant in chosen:
-        caught[mutant.number] = hunt(mutant, named, took)
+        caught[mutant.number] = hunt(mutant, named, control)
         print(mutant.number, "%s: %s" % tuple(caught[mutant.number] or
                                             ("NOT NOTICED", mutant.defect)),
               flush=True)
         with open(RESULTS, "w") as file:
-            json.dump(known, file)
+            json.dump({"control": control, "caught": caught}, file)
     missed = [mutant.number for mutant in chosen if not caught[mutant.number]]
     print("%d of %d noticed" % (len(chosen) - len(missed), len(chosen)))
     return 20 * len(missed) > len(chosen)
