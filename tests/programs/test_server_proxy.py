@@ -17,9 +17,8 @@ import tempfile
 import unittest
 
 from certificates import OPENSSL, make_certificate
-from weirtest import (DEADLINE, Server, TestCase, connect, connect_soon,
-                      free_port, main, read_all, read_exactly, reset, run,
-                      until)
+from weirtest import (DEADLINE, Server, TestCase, connect, free_port, main,
+                      read_all, read_exactly, reset, run, until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
@@ -332,13 +331,17 @@ class Proxy:
         path = self.folder.name + "/config"
         with open(path, "w") as file:
             file.write(config.replace("@DIR@", self.folder.name))
+        self.log = open(self.folder.name + "/log", "w+b")
         self.process = subprocess.Popen(
             [arg.replace("@CONFIG@", path) for arg in argv],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, **kwargs)
+            stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=subprocess.STDOUT, **kwargs)
 
     def __enter__(self):
         return self
+
+    def has_said(self, words):
+        return words in os.pread(self.log.fileno(), 1 << 20, 0)
 
     def __exit__(self, *unused):
         self.process.send_signal(self.signo)
@@ -346,6 +349,7 @@ class Proxy:
             self.process.wait(DEADLINE)
         finally:
             self.process.kill()
+            self.log.close()
             self.folder.cleanup()
 
 
@@ -549,8 +553,10 @@ daemon = off
                 config = self.CONFIG % (
                     port, *server.address().rsplit(":", 1), pem, option)
                 with Proxy(HITCH, "--config=@CONFIG@", config=config,
-                           signo=signal.SIGTERM):
-                    with by_tls(connect_soon("127.0.0.1:%d" % port),
+                           signo=signal.SIGTERM) as proxy:
+                    # Before that it listens and closes, to see whether it can.
+                    until(lambda: proxy.has_said(b"Process 0 online"), "hitch")
+                    with by_tls(connect("127.0.0.1:%d" % port),
                                 folder) as client:
                         name = name_of(client).encode()
                         self.assertEqual(client.selected_alpn_protocol(),
