@@ -20,7 +20,7 @@ def main():
         print("SKIPPED:", why)
         return 77
     if len(sys.argv) == 3:
-        lives = [signal_runs.Life(int(sys.argv[1]), sys.argv[2])]
+        lives = [signal_runs.live(int(sys.argv[1]), sys.argv[2])]
     else:
         lives = list(signal_runs.sweep(1, 1))
     bad = [life for life in lives if life.problems]
