@@ -54,14 +54,17 @@ run_tests()
 			skip "$name: $test and those after it: no time is left"
 			return
 		}
-		if WEIR_TEST_SLOW=10 timeout $test_limit "$@" "$name/$test" \
-				>test.log 2>&1; then
-			passed=$((passed + 1))
-		else
+		WEIR_TEST_SLOW=10 timeout $test_limit "$@" "$name/$test" \
+			>test.log 2>&1
+		case $? in
+		0) passed=$((passed + 1)) ;;
+		77) skip "$name: $test: $(sed -n '/^SKIPPED: /{s///p;q}' test.log)" ;;
+		*)
 			echo "FAIL: $name: $test"
 			tail -n 20 test.log
 			rc=1
-		fi
+			;;
+		esac
 	done
 }
 
