@@ -2,11 +2,12 @@
 """Instructions, system calls and allocations for one message: the difference
 between two runs of a server with few and with many messages."""
 
+import contextlib
 import os
 import re
+import select
 import shutil
 import tempfile
-import time
 
 from loads import Trouble
 from measure import running
@@ -25,12 +26,32 @@ def difference(few, many):
 
 
 def exchange(bins, server, gen, load, messages, wrapper=(), env=None):
-    with running(bins, server, 2, wrapper=wrapper, env=env) as it:
+    with running(bins, server, 2, wrapper=wrapper, env=env) as it, \
+            tracer_of(it.pid) as tracer:
         gen.open(it, load, 120, messages=messages)
         gen.begun()
         if gen.finish()["messages"] < messages:
             raise Trouble(f"{server} was too slow to be counted")
-        return it.stop()[1]
+        it.stop()
+        # It writes its counts after the end of the server.
+        if tracer and not select.select([tracer], [], [], 30)[0]:
+            raise Trouble("strace does not end")
+
+
+@contextlib.contextmanager
+def tracer_of(pid):
+    """A descriptor of the process that traces this one; None: there is none."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        tracer = next(int(line.split()[1]) for line in status
+                      if line.startswith("TracerPid:"))
+    if not tracer:
+        yield None
+        return
+    fd = os.pidfd_open(tracer)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def instructions_by_object(path):
@@ -75,12 +96,6 @@ def system_calls(bins, server, gen, load, folder):
         out = os.path.join(folder, f"strace.{messages}")
         exchange(bins, server, gen, load, messages,
                  wrapper=["strace", "-D", "-f", "-c", "-o", out])
-        deadline = time.monotonic() + 10
-        while not os.path.exists(out) or not os.path.getsize(out):
-            if time.monotonic() > deadline:
-                raise Trouble("strace wrote nothing")
-            time.sleep(0.05)
-        time.sleep(0.2)
         with open(out, encoding="ascii") as table:
             rows = [line.split() for line in table]
         runs.append({row[-1]: int(row[3]) for row in rows

@@ -376,6 +376,8 @@ static void loop(uint64_t end)
 			&(struct timespec){ .tv_sec = (time_t)(ns / SECOND),
 					    .tv_nsec = (long)(ns % SECOND) },
 			NULL);
+		if (n < 0 && errno != EINTR)
+			fail("epoll_pwait2");
 		for (int i = 0; i < n; i++)
 			serve(ev[i].data.ptr, ev[i].events);
 	}

@@ -125,8 +125,13 @@ void gen_clocks(struct gen_result *r, pid_t server, int sign)
 	clockid_t clock;
 
 	r->own_cpu += sign * clock_of(CLOCK_PROCESS_CPUTIME_ID);
-	if (server > 0 && clock_getcpuclockid(server, &clock) == 0)
-		r->server_cpu += sign * clock_of(clock);
+	if (server <= 0)
+		return;
+	if (clock_getcpuclockid(server, &clock) != 0) {
+		fprintf(stderr, "gen: the server has ended\n");
+		exit(1);
+	}
+	r->server_cpu += sign * clock_of(clock);
 }
 
 int gen_unblock(int fd)

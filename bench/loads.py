@@ -148,6 +148,10 @@ class WeirClient:
             self._fail()
         with open(self.report, encoding="utf-8") as file:
             said = json.load(file)
+        if self.sleepers and self.sleepers.poll() is not None:
+            why = self.sleepers.stderr.read().strip()
+            self.hang_up()
+            raise Trouble(f"the clients that make it sleep have ended: {why}")
         self.hang_up()
         return self._result(said)
 

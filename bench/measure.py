@@ -267,6 +267,8 @@ def idle(it, _gen, load, _seconds, _warmup):
 def stop(it, gen, load, _seconds, _warmup):
     """The time of a graceful stop with all these connections open."""
     gen.open(it, load, 600)
+    if it.process.poll() is not None:
+        raise Trouble(f"it ended with {it.process.returncode} before the stop")
     stop_s, said = it.stop()
     gen.hang_up()
     return {"stop_s": stop_s}, {"said": said.strip()}
