@@ -39,7 +39,8 @@ static int echo_lines_of_any(weir_conn *c, void *arg)
 /* Each takes its time, one after another; the stop ends on time. */
 START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 {
-	struct nap n = { .ms = 25 };
+	/* All of them take longer than the stop may. */
+	struct nap n = { .ms = 15 + 10L * slowness() };
 	struct server *s =
 		serve_workers(1, WEIR_SERVICE(.readable = echo_lines_of_any,
 					      .closed = nap, .arg = &n));
