@@ -61,6 +61,10 @@ PATIENCE = 2 * SLOWNESS
 MOST_CPU = 1 * SLOWNESS
 AT_ONCE = 4
 
+# By which the threads of the server wait for events.
+WAIT = {"epoll": "epoll_wait", "poll": "poll"}[
+    os.environ.get("WEIR_POLLER", "epoll")]
+
 SKIPPED = 77
 
 SIZE = 300000  # of the file
@@ -266,7 +270,7 @@ class Servers(Sweep):
     def test_the_server_says_what_has_happened(self):
         for call, words in (
                 ("listen", "'echo@127.0.0.1:0': Operation not permitted"),
-                ("epoll_wait", "cannot go on: Operation not permitted")):
+                (WAIT, "cannot go on: Operation not permitted")):
             life = Life(call, errno.EPERM, "WEIR_SERVER", "echo@127.0.0.1:0")
             life.wait(life.has_ended, DEADLINE)
             if not life.is_skipped():
