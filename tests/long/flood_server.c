@@ -33,6 +33,7 @@
 
 #define LINE	    65536
 #define SNAPSHOT_US 10000 /* 100 a second */
+#define MOST_TCP    16	  /* listeners */
 
 static struct settings {
 	int workers, queue, queue_age, max, refuse, backlog;
@@ -51,6 +52,8 @@ static const struct setting {
 	{ "write", &set.write },	   { "idle", &set.idle },
 	{ "outbox", &set.outbox },	   { "work_us", &set.work_us },
 };
+
+static int tcp_listeners[MOST_TCP], tcp_count; /* their ids */
 
 static void give_up(const char *what, int rc)
 {
@@ -224,6 +227,21 @@ static void say_ledger(const struct weir_ledger *l)
 	say("open", l->open);
 }
 
+/* Accepted over TCP. */
+static uint64_t accepted_tcp(weir_server *s)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < tcp_count; i++) {
+		struct weir_listener_stats now;
+
+		weir_server_listener_stats(s, tcp_listeners[i], &now,
+					   sizeof(now));
+		sum += now.ledger.accepted;
+	}
+	return sum;
+}
+
 static uint64_t cpu_us(void)
 {
 	struct rusage use;
@@ -241,6 +259,7 @@ static void say_stats(weir_server *s)
 	weir_server_stats(s, &now, sizeof(now));
 	printf("{");
 	say_ledger(&now.ledger);
+	say("accepted_tcp", accepted_tcp(s));
 	say("parked", now.parked);
 	say("queued", now.queued);
 	say("lingering", now.lingering);
@@ -322,6 +341,11 @@ static void listen_at(weir_server *s, const char *arg)
 		give_up(arg, id);
 	weir_server_address(s, id, address, sizeof(address));
 	puts(address);
+	if (strncmp(address, "unix:", 5) != 0) {
+		if (tcp_count == MOST_TCP)
+			give_up("too many listeners", 0);
+		tcp_listeners[tcp_count++] = id;
+	}
 }
 
 static void allow_descriptors(void)
