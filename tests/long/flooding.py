@@ -175,6 +175,8 @@ class Load:
 
     def interrupt(self):
         """It has lasted long enough; there will be no result."""
+        if self._process.poll() is not None:
+            raise AssertionError(self._process.stdout.read().decode())
         self._process.send_signal(signal.SIGINT)
         self._process.wait(DEADLINE)
 

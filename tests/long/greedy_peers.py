@@ -15,7 +15,7 @@ TURN_MS = 1
 LINE_US = 50
 DEPTH = 500
 POLITE = ("-c", 1, "-n", 1000, "--expect", "echo")
-ROUNDS = 1
+ROUNDS = 3
 
 
 class GreedyPeers(TestCase):
@@ -31,7 +31,7 @@ class GreedyPeers(TestCase):
             beside = []
             alone = self.polite_p99(where)
             with Load(where, "-c", WORKERS, "--depth", DEPTH, "-d",
-                      "100s") as greedy:
+                      "300s") as greedy:
                 for _ in range(ROUNDS):
                     beside.append(self.polite_p99(where))
                 served = server.stats()["callbacks"]
