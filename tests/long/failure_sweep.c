@@ -3,9 +3,10 @@
  * Every system call that the scenarios reach fails, once, for a while and from
  * then on: see tests/sweep/sweep.h.
  *
- *   failure_sweep [SCENARIO]                         all, or those of one
- * scenario failure_sweep SCENARIO CALL@STACK N MODE ERROR   one, as a failure
- * names it
+ *   failure_sweep [SCENARIO]
+ *     all, or those of one scenario
+ *   failure_sweep SCENARIO CALL@STACK N MODE ERROR
+ *     one, as a failure names it
  *
  * STACK is the hash of a call stack; another build has others.
  */
@@ -77,6 +78,10 @@ static int run(const struct sweep_scenario *only)
 		       s->name, counts.stacks, counts.runs, counts.failed,
 		       counts.idle, (long long)counts.longest_ms,
 		       (long long)(now_ms() - began) / 1000);
+		if (counts.idle >= counts.runs) {
+			printf("FAIL: no call of %s has failed\n", s->name);
+			counts.failed++;
+		}
 		fflush(stdout);
 		all.runs += counts.runs;
 		all.failed += counts.failed;
