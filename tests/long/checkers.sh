@@ -10,7 +10,7 @@ top=$(cd "${srcdir:-.}" && pwd) && cd "$top" || exit 99
 left_out=
 [ "${1-}" != --quick ] || { left_out='-clang-analyzer-*'; shift; }
 files=$(ls ${*:-lib/*.c tls/*.c cli/*.c server/*.c server/*/*.c client/*.c \
-	client/load/*.c client/load/*/*.c})
+	client/load/*.c client/load/*/*.c}) || exit 99
 packages=
 flags='-std=gnu11 -pthread -D_GNU_SOURCE -DHAVE_STATUS -DHAVE_OPENSSL -DWITH_POLL -DPACKAGE_VERSION="0" -Ilib -Itls'
 for package in libedit jansson zlib; do
@@ -36,6 +36,12 @@ tool()
 	done
 }
 
+# died NAME LOG: a tool that ends so has not looked at all files.
+died()
+{
+	echo "error: $1 ended with another status than 0" >>"$2"
+}
+
 # verdict NAME LOG: is the log empty but for counts?
 verdict()
 {
@@ -54,7 +60,8 @@ if [ -n "$tidy" ]; then
 	echo "$files" | tr '\n' '\0' | xargs -0 -P 2 -n 1 sh -c '
 		"$0" --quiet --checks="$2" "$3" -- \
 			$(sed "s/\\\\//g" "$1") 2>/dev/null' \
-		"$tidy" "$work/flags" "$left_out" >"$work/tidy"
+		"$tidy" "$work/flags" "$left_out" >"$work/tidy" ||
+		died "$tidy" "$work/tidy"
 	verdict "$tidy" "$work/tidy"
 else
 	echo 'SKIPPED: clang-tidy: version 14 is not here'
@@ -70,7 +77,8 @@ if command -v cppcheck >/dev/null; then
 		'-DPACKAGE_VERSION="0"' \
 		--enable=warning,style,performance,portability \
 		--suppress=variableScope --suppress=knownConditionTrueFalse \
-		--suppress=unreachableCode $files 2>"$work/cppcheck" >&2
+		--suppress=unreachableCode $files 2>"$work/cppcheck" >&2 ||
+		died cppcheck "$work/cppcheck"
 	verdict cppcheck "$work/cppcheck"
 else
 	echo 'SKIPPED: cppcheck is not here'
@@ -85,7 +93,8 @@ if [ -n "$cc" ]; then
 		"$0" $(sed "s/\\\\//g" "$1") -O2 -Wall -Wextra -fanalyzer \
 			-Wno-analyzer-malloc-leak \
 			-Wno-analyzer-shift-count-overflow -S -o /dev/null "$2"' \
-		"$cc" "$work/flags" 2>"$work/analyzer"
+		"$cc" "$work/flags" 2>"$work/analyzer" ||
+		died "$cc" "$work/analyzer"
 	verdict 'gcc -fanalyzer' "$work/analyzer"
 else
 	echo 'SKIPPED: gcc -fanalyzer: gcc 12 or later is not here'

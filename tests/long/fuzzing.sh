@@ -103,13 +103,14 @@ done | xargs -P 2 -n 1 sh -c '
 
 rc=0
 for target in $targets; do
-	if [ "$(cat "$work/$target.status")" = 0 ]; then
-		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' \
-			"$work/$target.log")
+	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' \
+		"$work/$target.log")
+	if [ "$(cat "$work/$target.status")" = 0 ] && [ "${runs:-0}" -gt 0 ]
+	then
 		echo "$target: $runs runs, nothing found"
 	else
 		tail -n 60 "$work/$target.log"
-		echo "$target: FOUND something, see above"
+		echo "$target: FOUND something or did not run, see above"
 		rc=1
 	fi
 done

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # helgrind and DRD find nothing in what the library's own means hand from
-# thread to thread (helgrind_queue.c), with no suppression, and do find a thread that
-# touches what it has given up.
+# thread to thread (helgrind_queue.c), and do find a thread that touches what it
+# has given up.
 
 program=tests/long/helgrind_queue
 failed=0
