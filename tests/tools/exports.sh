@@ -48,9 +48,12 @@ checked=no
 if [ -f lib/.libs/libweir.so ]; then
 	checked=yes
 	exports lib/.libs/libweir.so
+	readelf -d lib/.libs/libweir.so | grep NEEDED >"$work/needed"
+	grep -q 'libc\.' "$work/needed" || {
+		echo 'libweir.so does not need the C library'; rc=1
+	}
 	# A sanitizer brings its own.
-	readelf -d lib/.libs/libweir.so | grep NEEDED |
-		grep -vE 'libc\.|ld-linux|lib[a-z]*san\.|libgcc_s\.' && {
+	grep -vE 'libc\.|ld-linux|lib[a-z]*san\.|libgcc_s\.' "$work/needed" && {
 		echo 'libweir.so needs more than the C library'; rc=1
 	}
 fi
@@ -58,8 +61,12 @@ if [ -f lib/.libs/libweir.a ]; then
 	checked=yes
 	# Names with __ are the compiler's own (sanitizers, coverage); static
 	# probes share one of theirs, hidden and weak.
-	$NM -g --defined-only lib/.libs/libweir.a |
-		awk 'NF == 3 && $3 !~ /^(weir_|wr_|__|_\.stapsdt\.base$)/ { print $3 }' >"$work/bad"
+	$NM -g --defined-only lib/.libs/libweir.a >"$work/a"
+	grep -q ' T weir_server_new$' "$work/a" || {
+		echo 'libweir.a: no weir_server_new()'; rc=1
+	}
+	awk 'NF == 3 && $3 !~ /^(weir_|wr_|__|_\.stapsdt\.base$)/ { print $3 }' \
+		"$work/a" >"$work/bad"
 	[ -s "$work/bad" ] && {
 		echo "libweir.a: global names without weir_ or wr_:"
 		cat "$work/bad"; rc=1

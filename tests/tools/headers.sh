@@ -71,7 +71,7 @@ done
 
 if ! command -v "${CXX%% *}" >/dev/null 2>&1; then
 	[ $rc = 0 ] || exit $rc
-	echo "no C++ compiler ($CXX): weir.h not tried as C++17"
+	echo "SKIPPED: ${CXX%% *} is not installed: weir.h is not tried as C++"
 	exit 77
 fi
 cat >"$work/use.cc" <<'TEXT'

@@ -71,6 +71,9 @@ FNR == 1 { pass = (FILENAME in seen) ? 2 : 1; seen[FILENAME]; in_comment = 0 }
 	}
 }'
 uses_of '(wr|weir)_[a-z0-9_]+' lib/*.[ch] >"$uses"
+for kind in includes calls; do
+	grep -q " $kind " "$uses" || { echo "no $kind found in lib"; rc=1; }
+done
 
 bad=$(awk '
 FILENAME == "lib/LAYERS" {
@@ -114,6 +117,9 @@ for folder in cli server tls client client/load; do
 	[ $folder = client/load ] && files=$(find $folder -name '*.c')
 	# The names have no blanks.
 	uses_of '[a-z][a-z0-9_]*' $files >"$uses.more"
+	grep -q ' calls ' "$uses.more" || {
+		echo "no calls found in $folder"; rc=1
+	}
 	no_circle calls $folder <"$uses.more"
 done
 
