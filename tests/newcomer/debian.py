@@ -113,22 +113,28 @@ class Debian:
     def mount(self):
         """What a running system has."""
         script = """
-            cd "$1" && mount --bind . . && cd "$1" &&
-            mount -t proc proc proc && mount -t tmpfs tmpfs tmp &&
-            chmod 1777 tmp &&
-            mount -t tmpfs -o mode=755 tmpfs dev && mkdir dev/pts dev/shm &&
-            mount -t devpts -o newinstance,ptmxmode=0666,gid=5 devpts dev/pts &&
-            mount -t tmpfs -o mode=1777 tmpfs dev/shm &&
-            ln -s pts/ptmx dev/ptmx && ln -s /proc/self/fd dev/fd &&
+            cd "$1"
+            mount --bind . .
+            cd "$1"
+            mount -t proc proc proc
+            mount -t tmpfs tmpfs tmp
+            chmod 1777 tmp
+            mount -t tmpfs -o mode=755 tmpfs dev
+            mkdir dev/pts dev/shm
+            mount -t devpts -o newinstance,ptmxmode=0666,gid=5 devpts dev/pts
+            mount -t tmpfs -o mode=1777 tmpfs dev/shm
+            ln -s pts/ptmx dev/ptmx
+            ln -s /proc/self/fd dev/fd
             for i in 0,stdin 1,stdout 2,stderr; do
-                ln -s /proc/self/fd/${i%,*} dev/${i#*,} || exit
+                ln -s /proc/self/fd/${i%,*} dev/${i#*,}
             done
             for device in null zero full random urandom tty; do
-                touch dev/$device && mount --bind /dev/$device dev/$device ||
-                    exit
+                touch dev/$device
+                mount --bind /dev/$device dev/$device
             done
-            mount --rbind /sys sys && mount --make-rslave sys"""
-        run = subprocess.run(["sh", "-c", script, "sh", self.root],
+            mount --rbind /sys sys
+            mount --make-rslave sys"""
+        run = subprocess.run(["sh", "-e", "-c", script, "sh", self.root],
                              check=False)
         if run.returncode != 0:
             raise Impossible("nothing can be mounted")
