@@ -42,13 +42,18 @@ static const struct call {
 	CALL(sendto),	    CALL(set_robust_list),
 	CALL(setsockopt),   CALL(shutdown),
 	CALL(signalfd4),    CALL(socket),
-/* Older headers lack the newest, newer machines the oldest. */
-#ifdef SYS_epoll_wait
+/* The call by which the C library waits: musl never makes the oldest. */
+#if defined(SYS_epoll_wait) && defined(__GLIBC__)
 	CALL(epoll_wait),
+#else
+	{ "epoll_wait", SYS_epoll_pwait },
 #endif
 #ifdef SYS_poll
 	CALL(poll),
+#else
+	{ "poll", SYS_ppoll },
 #endif
+/* Older headers lack the newest, newer machines the oldest. */
 #ifdef SYS_rename
 	CALL(rename),
 #endif
