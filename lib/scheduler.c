@@ -30,7 +30,8 @@
  * A signal between the look and the sleep is an edge that stays in the poller
  * until a worker takes it.  While WOKEN is set no signal is sent, as it would
  * merge with that edge; the worker that takes the edge clears WOKEN, then looks
- * for work.
+ * for work.  wr_sched_has_events() takes a signal away and gives it back: one
+ * that is sent twice wakes a worker in vain.
  *
  * "The poller is not left alone": a worker becomes idle only in a word in which
  * another polls, and a worker that leaves the poller sets MONITORED in the same
@@ -311,6 +312,21 @@ bool wr_sched_polls(const struct wr_sched *s)
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id)
 {
 	return atomic_load(&s->queue[id].len);
+}
+
+/*
+ * Without its signal the wake fd is not ready, also in an epoll that has its
+ * edge.  A close signals without WOKEN.
+ */
+bool wr_sched_has_events(struct wr_sched *s)
+{
+	bool is_ready;
+
+	wr_sys_eventfd_clear(s->wake_fd);
+	is_ready = wr_poller_is_ready(s->poller);
+	if (atomic_load(&s->word) & (WOKEN | CLOSED))
+		wr_sys_eventfd_signal(s->wake_fd);
+	return is_ready;
 }
 
 /* ----------------------------------------------------------------- handoff */

@@ -132,6 +132,12 @@ bool wr_sched_polls(const struct wr_sched *s);
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
+ * Any thread: is there an event at the poller that no worker has taken?  A
+ * wake-up is none.  While a worker polls, false may be wrong.
+ */
+bool wr_sched_has_events(struct wr_sched *s);
+
+/*
  * Worker: a hint at the key of its next event (ahead 0) or of a later one;
  * another worker may take that event.  False: there is none.
  */

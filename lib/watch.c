@@ -140,9 +140,9 @@ static size_t queued(const struct wr_watch *w)
 }
 
 /* Queued, or parked with unread input. */
-static bool is_any_waiting(const struct wr_watch *w)
+static bool is_any_waiting(struct wr_watch *w)
 {
-	return queued(w) > 0 || wr_poller_is_ready(&w->core->poller);
+	return queued(w) > 0 || wr_sched_has_events(&w->core->sched);
 }
 
 static void tell_starvation(struct wr_watch *w, const struct busy *all,

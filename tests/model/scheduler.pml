@@ -32,6 +32,8 @@
  *	worker		lib/scheduler.c	wr_sched_next take_task pop
  *	worker		lib/scheduler.c	batch_take steal_event next_after_close
  *	stop_looking	lib/scheduler.c	stop_looking
+ *	watch		lib/scheduler.c	wr_sched_has_events
+ *	watch		lib/watch.c	is_any_waiting
  *	acceptor	lib/scheduler.c	wr_sched_tick check_progress needs_worker
  *	acceptor	lib/scheduler.c	wr_sched_submit push wr_sched_close
  *	acceptor	lib/accept.c	wr_accept_adjust admit
@@ -50,6 +52,7 @@
  *	9	MONITORED is set, then the poller is left
  *	10	a worker looks for work, then counts itself as polling
  *	11	a worker that takes the edge leaves WOKEN set
+ *	12	the watch takes a signal away and does not give it back
  */
 #ifndef BUG
 #define BUG 0
@@ -75,6 +78,9 @@
 #endif
 #ifndef AGAIN
 #define AGAIN 1 /* one asks to be called again */
+#endif
+#ifndef WATCHES
+#define WATCHES 0 /* looks of the watch at the poller */
 #endif
 #define BATCH 2 /* events taken at a time */
 #define ALL   (NEW + WAKES + EVENTS)
@@ -349,9 +355,19 @@ inline stop_looking()
 	any = false
 }
 
+inline watch()
+{
+	watches--;
+	edge = false;
+	if
+	:: woken && BUG != 12 -> edge = true
+	:: else
+	fi
+}
+
 proctype acceptor()
 {
-	byte n;
+	byte n, watches = WATCHES;
 	bool any, is_new, ticks, may_look = true;
 
 	do
@@ -374,6 +390,7 @@ proctype acceptor()
 		fi;
 		may_look = n < NEW
 	:: !may_look && ticks && !needs_worker -> stop_looking()
+	:: watches > 0 -> watch()
 	:: done == ALL -> may_look = false; ticks = false; break
 	od;
 	n = 0;

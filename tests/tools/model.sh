@@ -125,6 +125,7 @@ done
 for bug in 1 2 3 4 5 10 11; do
 	finds $sched $small -DAGAIN=0 -DBUG=$bug
 done
+finds $sched $small -DAGAIN=0 -DWATCHES=1 -DBUG=12
 for bug in '1 INPUTS=1' '2 CALLS=1' 3 '4 CALLS=1' '5 SHARERS=1' '6 ANSWERS=1' \
 	'7 CALLS=1' '8 TURNS=1' '9 ANSWERS=1 LIVES=2' '10 CALLS=1'; do
 	one ${bug#${bug%% *}}
@@ -137,5 +138,6 @@ done
 holds $owner -DWORKERS=2
 holds $sched $small -DHANDOFF=2
 holds $sched $batch -DHANDOFF=2
+holds $sched $small -DAGAIN=0 -DWATCHES=1
 holds $sched -DWORKERS=2 -DNEW=2 -DEVENTS=0 -DWAKES=0
 exit $failed
