@@ -171,8 +171,8 @@ static void shut_output_locked(struct weir_conn *c)
 }
 
 /*
- * Bytes that the peer must acknowledge for the write deadline to restart: those
- * of write_rate during a stall; at the beginning of a stall one is enough.
+ * Bytes that the peer must acknowledge for the write deadline to restart: more
+ * than write_rate during a stall; at the beginning of a stall one is enough.
  */
 static int64_t least_progress(const struct weir_conn *c)
 {
@@ -725,6 +725,8 @@ int weir_conn_shutdown(weir_conn *c, int how)
 
 	if (c == NULL || (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR))
 		return -EINVAL;
+	if (c->end != WR_END_OPEN || c->is_spawned)
+		return -EPIPE;
 	if (how != SHUT_WR) {
 		if (c->in.end == WR_IN_OPEN)
 			c->in.end = WR_IN_SHUT;

@@ -1008,9 +1008,10 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * open, or a job after the start.  It has a stack of 256 KiB.  A session that
  * is spawned before the start of the server begins with it.
  *
- * The connection that fn gets has no socket: input calls return 0, output calls
- * -EPIPE.  weir_conn_ref() of it lets other threads wake, close and cancel the
- * session.  weir_conn_server(), weir_conn_set_timer() and data work, too.
+ * The connection that fn gets has no socket: input calls and weir_conn_flush()
+ * return 0, other output calls -EPIPE.  weir_conn_ref() of it lets other
+ * threads wake, close and cancel the session.  weir_conn_server(),
+ * weir_conn_set_timer() and data work, too.
  *
  * In a stop its waits end as those of a session do: weir_sleep() returns
  * -ESHUTDOWN at once.  fn can return that, or finish its work before the
@@ -1308,7 +1309,7 @@ WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
  * Send gathered output now, as far as the peers take it without a wait; also
  * what this callback has sent to other connections, see weir_ref_send().
  *
- * Returns 0, or as above.
+ * Returns 0, also if there is nothing to send; or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_flush(weir_conn *c);
@@ -1317,7 +1318,8 @@ WEIR_API int weir_conn_flush(weir_conn *c);
  * Shut down one direction or both: SHUT_WR, once all output has been sent;
  * SHUT_RD, after which input calls return 0; SHUT_RDWR.
  *
- * Returns 0; -EINVAL; or as above.
+ * Returns 0, also if it is shut down already; -EPIPE (ended); -EINVAL; or as
+ * above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
@@ -1587,9 +1589,9 @@ WEIR_API int weir_conn_fd(const weir_conn *c);
  * it is the caller's from then on, non-blocking and close-on-exec.  All
  * buffered input has to be read first, for instance with weir_conn_peek() and
  * weir_conn_consume(), and all output has to be sent.  Then the connection is
- * over: input calls return 0, output calls and those of other threads -EPIPE,
- * and when the callback returns, whatever its verdict, `closed` is called and
- * the connection counts as completed.
+ * over: input calls and weir_conn_flush() return 0, other output calls and
+ * those of other threads -EPIPE, and when the callback returns, whatever its
+ * verdict, `closed` is called and the connection counts as completed.
  *
  * Returns the descriptor; -EBUSY (input is buffered); -EAGAIN (output is
  * unsent); -EPIPE (ended); -EOPNOTSUPP (it uses TLS); -ECANCELED; another error

@@ -9,7 +9,7 @@ struct taken {
 	weir_ref *ref;
 	struct weir_summary summary;
 	atomic_int fd, ended;
-	int again, read, write; /* what calls said after it */
+	int again, read, write, flush, shut; /* what calls said after it */
 };
 
 static int take_away(weir_conn *c, void *arg)
@@ -28,6 +28,8 @@ static int take_away(weir_conn *c, void *arg)
 	t->again = weir_conn_detach(c);
 	t->read = (int)weir_conn_read(c, line, sizeof(line));
 	t->write = weir_conn_write(c, "x", 1);
+	t->flush = weir_conn_flush(c);
+	t->shut = weir_conn_shutdown(c, SHUT_WR);
 	atomic_store(&t->fd, fd);
 	return WEIR_AGAIN;
 }
@@ -54,6 +56,8 @@ static void take_from(struct server *s, struct taken *t)
 	ck_assert_int_eq(t->again, -EPIPE);
 	ck_assert_int_eq(t->read, 0);
 	ck_assert_int_eq(t->write, -EPIPE);
+	ck_assert_int_eq(t->flush, 0);
+	ck_assert_int_eq(t->shut, -EPIPE);
 	ck_assert_ptr_eq(t->server, s->weir);
 	ck_assert_int_eq(weir_ref_send(t->ref, "x", 1), -EPIPE);
 	ck_assert_int_eq(t->summary.end, WEIR_END_CLOSED);
@@ -135,6 +139,9 @@ START_TEST(a_connection_without_a_server_can_be_taken_from)
 	ck_assert_int_eq(weir_conn_write(c, "hello", 5), 0);
 	fd = weir_conn_detach(c);
 	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), -EPIPE);
+	ck_assert_int_eq(weir_conn_shutdown(c, SHUT_RD), -EPIPE);
+	ck_assert_int_eq(weir_conn_shutdown(c, 77), -EINVAL);
 	weir_conn_free(c);
 	UNTIL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 5);
 	close(fd);

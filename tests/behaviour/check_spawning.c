@@ -124,7 +124,7 @@ static int try_everything(weir_conn *c, void *arg)
 		{ weir_conn_write(c, "x", 1), -EPIPE },
 		{ weir_conn_printf(c, "x"), -EPIPE },
 		{ weir_conn_flush(c), 0 },
-		{ weir_conn_shutdown(c, SHUT_RDWR), 0 },
+		{ weir_conn_shutdown(c, SHUT_RDWR), -EPIPE },
 		{ weir_conn_unsent(c), 0 },
 		{ weir_conn_fd(c), -ENOTCONN },
 		{ weir_conn_peer(c, buf, sizeof(buf)), -ENOTCONN },
