@@ -210,6 +210,33 @@ START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
 }
 END_TEST
 
+#define MORE_THAN_FITS (16 << 20)
+
+static int write_more_than_fits(weir_conn *c, void *arg)
+{
+	static const char much[MORE_THAN_FITS];
+
+	join_members(c, arg);
+	return weir_conn_write(c, much, sizeof(much));
+}
+
+START_TEST(a_send_into_the_middle_of_a_write_takes_nothing)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = write_more_than_fits,
+					 .arg = &m, .speaks_first = 1));
+	struct client *c = client_open_small(s, 4096);
+
+	UNTIL(stats(s).bytes_out > 0);
+	ck_assert_int_eq(member_count(&m), 1);
+	ck_assert_int_eq(weir_ref_send(m.conn[0], "x", 1), -ENOBUFS);
+	ck_assert_uint_eq(client_read_to_eof(c), MORE_THAN_FITS);
+	members_leave(&m);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static int wait_then_tell_why(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -400,6 +427,7 @@ int main(void)
 		calls_after_the_end_of_the_server_are_answered,
 		an_old_reference_never_reaches_a_newer_connection,
 		a_send_that_would_pass_the_mark_takes_nothing,
+		a_send_into_the_middle_of_a_write_takes_nothing,
 		a_wake_during_a_call_is_remembered_and_many_are_one,
 		a_close_during_a_call_comes_after_it,
 		a_wake_interrupts_the_wait_of_a_session,
