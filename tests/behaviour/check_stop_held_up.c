@@ -202,19 +202,43 @@ END_TEST
 struct held {
 	int told[2]; /* it says that it is here, ... */
 	int go[2];   /* ... and goes on after this */
+	weir_server *server;
 };
 
-/* Its turn comes some time after that of the thread that waits for the end. */
+/* How often the first thread has gone to sleep: it waits for the end. */
+static long sleeps_of_waiter(void)
+{
+	char path[64], line[128];
+	long n = -1;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", getpid());
+	status = fopen(path, "r");
+	ck_assert_ptr_nonnull(status);
+	while (fgets(line, sizeof(line), status))
+		sscanf(line, "voluntary_ctxt_switches: %ld", &n);
+	fclose(status);
+	ck_assert_int_ge(n, 0);
+	return n;
+}
+
+/* It looks at the clock between two sleeps, a tenth of a second at most. */
+static void let_waiter_sleep(int times)
+{
+	long before = sleeps_of_waiter();
+
+	UNTIL(sleeps_of_waiter() >= before + times);
+}
+
+/* Its turn comes after that of the thread that waits for the end. */
 static void hold_here(const struct held *h)
 {
 	char byte = 0;
 
-	for (int i = 0; i < 10; i++)
-		poll_sleep(); /* the other one waits by then */
+	let_waiter_sleep(3); /* perhaps twice for a lock */
 	if (write(h->told[1], &byte, 1) != 1 || read(h->go[0], &byte, 1) != 1)
 		_exit(100);
-	for (int i = 0; i < 20; i++)
-		poll_sleep();
+	let_waiter_sleep(1);
 }
 
 static void hold_the_acceptor(void *arg, int level, const char *line)
@@ -226,16 +250,24 @@ static void hold_the_acceptor(void *arg, int level, const char *line)
 
 static void hold_a_worker(void *arg, int index)
 {
-	if (index == 0)
-		hold_here(arg);
+	const struct held *h = arg;
+	struct pollfd end = { .fd = weir_server_fd(h->server),
+			      .events = POLLIN };
+
+	if (index != 0)
+		return;
+	UNTIL(poll(&end, 1, 0) == 1); /* it waits for threads from now on */
+	hold_here(h);
 }
 
 /* What the end of a server says; the deadline passes during the hold. */
-static int stop_in_child(const struct weir_config *config, bool runs)
+static int stop_in_child(const struct weir_config *config, struct held *h,
+			 bool runs)
 {
 	struct server *s = serve(config, WEIR_SERVICE(.readable = echo_lines));
 	int rc;
 
+	h->server = s->weir;
 	weir_server_stop(s->weir, 200);
 	rc = runs ? weir_server_run(s->weir, 0)
 		  : weir_server_join(s->weir, NULL, 0);
@@ -279,7 +311,7 @@ static void stop_while_frozen(struct weir_config config, bool runs)
 	config.log_arg = config.worker_arg = &h;
 	pid = fork();
 	if (pid == 0)
-		_exit(-stop_in_child(&config, runs));
+		_exit(-stop_in_child(&config, &h, runs));
 	ck_assert_int_gt(pid, 0);
 	close(h.told[1]);
 	ck_assert_int_eq(read(h.told[0], &byte, 1), 1);
