@@ -19,7 +19,7 @@ struct load {
 	int threads;
 	pthread_t *ids;
 	atomic_llong stop_at; /* ns; INT64_MAX: not yet */
-	atomic_ullong answered, connected;
+	atomic_ullong answered, connected, failed;
 	pthread_mutex_t lock;
 	struct load_counts counts;
 };
@@ -44,6 +44,7 @@ struct asker {
 	int fd;
 	struct question q;
 	struct load_counts counts;
+	uint64_t failed; /* of its counts: as told to the load */
 };
 
 struct group_asker {
@@ -193,6 +194,15 @@ static void counts_join(struct asker *a)
 	pthread_mutex_unlock(&a->load->lock);
 }
 
+static void tell_failures(struct asker *a)
+{
+	uint64_t failed = a->counts.refused + a->counts.lost + a->counts.late +
+			  a->counts.reset + a->counts.odd;
+
+	atomic_fetch_add(&a->load->failed, failed - a->failed);
+	a->failed = failed;
+}
+
 static void *churn(void *arg)
 {
 	struct asker a = { .load = arg };
@@ -202,7 +212,9 @@ static void *churn(void *arg)
 		if (asker_ask(&a))
 			asker_leave(&a);
 		client_close(c);
+		tell_failures(&a);
 	}
+	tell_failures(&a);
 	counts_join(&a);
 	return NULL;
 }
@@ -318,6 +330,11 @@ uint64_t load_answered(struct load *l)
 uint64_t load_connected(struct load *l)
 {
 	return atomic_load(&l->connected);
+}
+
+uint64_t load_failed(struct load *l)
+{
+	return atomic_load(&l->failed);
 }
 
 void load_mark_stop(struct load *l)

@@ -343,6 +343,8 @@ struct load *load_start_with_group(const char *address, int churning, int count,
 				   int pause_ms);
 uint64_t load_answered(struct load *l);	 /* so far */
 uint64_t load_connected(struct load *l); /* so far */
+/* Churning clients so far that were not answered, or not to the end. */
+uint64_t load_failed(struct load *l);
 /* Call it right before the stop. */
 void load_mark_stop(struct load *l);
 struct load_counts load_finish(struct load *l);
