@@ -199,9 +199,12 @@ bool certificate_describe(weir_conn *c, struct certificate_peer *ret)
 	return true;
 }
 
-int64_t certificate_expires(const struct options *o)
+struct certificate_ends certificate_ends(const struct options *o)
 {
-	return weir_tls_expires(o->tls);
+	return (struct certificate_ends){
+		.certificate_s = weir_tls_expires(o->tls),
+		.crl_s = weir_tls_crl_expires(o->tls),
+	};
 }
 
 void certificate_use(struct weir_service *service, const struct options *o)
@@ -265,10 +268,10 @@ void certificate_print_warnings(const struct options *o)
 	(void)o;
 }
 
-int64_t certificate_expires(const struct options *o)
+struct certificate_ends certificate_ends(const struct options *o)
 {
 	(void)o;
-	return INT64_MAX;
+	return (struct certificate_ends){ INT64_MAX, INT64_MAX };
 }
 
 void certificate_use(struct weir_service *service, const struct options *o)

@@ -30,7 +30,11 @@ void certificate_log_warnings(const struct options *o);
 void certificate_print_warnings(const struct options *o);
 
 /* Seconds until the first one expires; INT64_MAX: there is none. */
-int64_t certificate_expires(const struct options *o);
+struct certificate_ends {
+	int64_t certificate_s, crl_s;
+};
+
+struct certificate_ends certificate_ends(const struct options *o);
 
 struct certificate_peer {
 	char version[16]; /* "1.3" */

@@ -54,14 +54,14 @@ int reload_drain_ms(void)
 	return ms;
 }
 
-int64_t reload_certificate_expires(void)
+struct certificate_ends reload_certificate_ends(void)
 {
-	int64_t seconds;
+	struct certificate_ends ends;
 
 	pthread_mutex_lock(&reloaded.now_lock);
-	seconds = certificate_expires(&reloaded.now);
+	ends = certificate_ends(&reloaded.now);
 	pthread_mutex_unlock(&reloaded.now_lock);
-	return seconds;
+	return ends;
 }
 
 static bool apply_locked(const struct weir_config *config, char *why,

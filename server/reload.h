@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "certificate.h"
 #include "options.h"
 
 /*
@@ -23,8 +24,8 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 /* The --drain-timeout in effect now. */
 int reload_drain_ms(void);
 
-/* As certificate_expires(), of the certificates in effect. */
-int64_t reload_certificate_expires(void);
+/* Of the files in effect. */
+struct certificate_ends reload_certificate_ends(void);
 
 /*
  * False: nothing has changed, and text gets one line that says why.  True: text

@@ -616,18 +616,19 @@ int64_t weir_tls_expires(const weir_tls *tls)
 	int64_t least = INT64_MAX;
 
 	for (const struct tls_site *s = tls ? &tls->first : NULL; s;
-	     s = s->next) {
-		int days = 0, seconds = 0;
-		int64_t left;
-
-		if (s->leaf == NULL ||
-		    ASN1_TIME_diff(&days, &seconds, NULL,
-				   X509_get0_notAfter(s->leaf)) != 1)
-			continue;
-		left = (int64_t)days * 86400 + seconds;
-		least = left < least ? left : least;
-	}
+	     s = s->next)
+		if (s->leaf)
+			least = wr_min_at(
+				least,
+				tls_seconds_until(X509_get0_notAfter(s->leaf)));
 	return least;
+}
+
+/* All sites have the same lists. */
+int64_t weir_tls_crl_expires(const weir_tls *tls)
+{
+	return tls && tls->config.crl ? tls_lists_expire(tls->first.ssl)
+				      : INT64_MAX;
 }
 
 /*

@@ -82,6 +82,37 @@ static int load_crl(SSL_CTX *ssl, const char *path, const struct tls_why *why)
 	return 0;
 }
 
+int64_t tls_seconds_until(const ASN1_TIME *end)
+{
+	int days = 0, seconds = 0;
+
+	if (end == NULL || ASN1_TIME_diff(&days, &seconds, NULL, end) != 1)
+		return INT64_MAX;
+	return (int64_t)days * 86400 + seconds;
+}
+
+/* With the lock, as handshakes use the store, too. */
+int64_t tls_lists_expire(SSL_CTX *ssl)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ssl);
+	STACK_OF(X509_OBJECT) * all;
+	int64_t least = INT64_MAX;
+
+	X509_STORE_lock(store);
+	all = X509_STORE_get0_objects(store);
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		const X509_CRL *list =
+			X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i));
+
+		if (list)
+			least = wr_min_at(
+				least, tls_seconds_until(
+					       X509_CRL_get0_nextUpdate(list)));
+	}
+	X509_STORE_unlock(store);
+	return least;
+}
+
 /* The names in the request for a client's certificate. */
 static int load_ca_names(SSL_CTX *ssl, const char *path,
 			 const struct tls_why *why)

@@ -76,6 +76,10 @@ int tls_load_pair(struct tls_site *site, const char *certificate,
 int tls_load_trust(SSL_CTX *ssl, const struct weir_tls_config *config,
 		   bool is_client, const struct tls_why *why);
 
+/* INT64_MAX: never.  Of several lists the first one. */
+int64_t tls_seconds_until(const ASN1_TIME *end);
+int64_t tls_lists_expire(SSL_CTX *ssl);
+
 /* -------------------------------------------------------------------- peer */
 
 /*

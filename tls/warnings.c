@@ -186,23 +186,6 @@ int tls_warn_of_secret(struct weir_tls *tls, const char *path)
 		    path, (unsigned)(st.st_mode & 07777));
 }
 
-static bool has_old_list(SSL_CTX *ssl)
-{
-	STACK_OF(X509_OBJECT) *all =
-		X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
-
-	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
-		const X509_CRL *list =
-			X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i));
-		const ASN1_TIME *next =
-			list ? X509_CRL_get0_nextUpdate(list) : NULL;
-
-		if (next && X509_cmp_current_time(next) < 0)
-			return true;
-	}
-	return false;
-}
-
 static bool has_list_of(STACK_OF(X509_OBJECT) * all, const X509 *authority)
 {
 	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
@@ -252,7 +235,7 @@ static int warn_of_missing_lists(struct weir_tls *tls, const char *path)
 
 static int warn_of_old_list(struct weir_tls *tls, const char *path)
 {
-	if (!has_old_list(tls->first.ssl))
+	if (tls_lists_expire(tls->first.ssl) >= 0)
 		return 0;
 	return warn(tls,
 		    "%s: the list of revoked certificates has expired: a newer "

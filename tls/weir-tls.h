@@ -133,6 +133,15 @@ WEIR_API void weir_tls_free(weir_tls *tls);
 WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 
 /*
+ * Get the time until the next update of a list of crl is due, after which peers
+ * are refused: of several, the first one.
+ *
+ * Returns seconds, below 0 if it has passed; INT64_MAX (no list, or no time).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int64_t weir_tls_crl_expires(const weir_tls *tls);
+
+/*
  * Write the hosts and addresses that the certificates of tls are for, with
  * spaces between them.  What is not printable in a name is written as '?'.
  *

@@ -284,10 +284,15 @@ static void of_server(struct metrics *m)
 		"Idle connections that were asked to end for other clients.");
 	counter(m, "weir_late_bytes", s->late_bytes,
 		"Bytes that came after the end of a connection's output.");
-	if (m->now->certificate_s != INT64_MAX)
+	if (m->now->tls_ends.certificate_s != INT64_MAX)
 		gauge(m, "weir_tls_certificate_expiry_seconds",
-		      (double)m->now->certificate_s,
+		      (double)m->now->tls_ends.certificate_s,
 		      "Time until the certificate ends; below 0 after it.");
+	if (m->now->tls_ends.crl_s != INT64_MAX)
+		gauge(m, "weir_tls_crl_expiry_seconds",
+		      (double)m->now->tls_ends.crl_s,
+		      "Time until the list of revoked certificates ends; below "
+		      "0 after it.");
 	describe_counter(m, "weir_log_dropped",
 			 "Log lines that were not written, by source.");
 	fprintf(m->to, "weir_log_dropped_total{source=\"library\"} %llu\n",

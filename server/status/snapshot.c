@@ -37,7 +37,7 @@ bool snapshot_take(struct snapshot *ret, weir_server *s,
 		.listener_count = o->listeners.count,
 		.journal_dropped = journal_dropped(),
 		.access_dropped = access_dropped(),
-		.certificate_s = reload_certificate_expires(),
+		.tls_ends = reload_certificate_ends(),
 	};
 	ret->listeners = calloc(ret->listener_count, sizeof(*ret->listeners));
 	if (!ret->listeners)

@@ -12,6 +12,7 @@
 
 #include <weir.h>
 
+#include "../certificate.h"
 #include "../options.h"
 
 struct listener_figures {
@@ -30,7 +31,7 @@ struct snapshot {
 	size_t listener_count;
 	uint64_t journal_dropped; /* lines of our own log */
 	uint64_t access_dropped;  /* of --access-log */
-	int64_t certificate_s;	  /* until it ends; INT64_MAX: none */
+	struct certificate_ends tls_ends;
 };
 
 /* To be freed by snapshot_fini().  False: there is no memory. */

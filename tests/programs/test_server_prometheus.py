@@ -7,7 +7,7 @@ import os
 import re
 import urllib.request
 
-from certificates import OPENSSL, make_certificate
+from certificates import OPENSSL, make_certificate, make_crl
 from test_server_tls import is_built
 from weirtest import DEADLINE, Server, TestCase, main
 
@@ -30,9 +30,12 @@ class Names(TestCase):
         if OPENSSL and is_built():
             folder = self.folder()
             make_certificate(folder, "server", ca=None)
+            make_crl(folder, "server", [], ca="server")
             self.with_tls = ("echo+tls@127.0.0.1:0",
                              "--tls-certificate", folder + "/server.pem",
-                             "--tls-key", folder + "/server.key")
+                             "--tls-key", folder + "/server.key",
+                             "--tls-client-ca", folder + "/server.pem",
+                             "--tls-crl", folder + "/server.crl")
 
     def can_be_shown(self, names):
         """Those of TLS are left out where there is none."""
@@ -57,8 +60,9 @@ class Names(TestCase):
 
     def test_an_alert_and_a_panel_show_the_end_of_a_certificate(self):
         for name in "weir.rules.yml", "weir-dashboard.json":
-            self.assertIn("weir_tls_certificate_expiry_seconds",
-                          text_of(name))
+            for kind in "certificate", "crl":
+                self.assertIn("weir_tls_%s_expiry_seconds" % kind,
+                              text_of(name))
 
     def test_of_the_documents(self):
         with open(os.path.join(DEPLOY, "..", "..", "docs",

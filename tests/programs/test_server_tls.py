@@ -5,6 +5,7 @@ clients that are openssl, curl and Python."""
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -455,17 +456,28 @@ class Serving(TLSCase):
                                      server_hostname="localhost") as client:
                 self.assertTrue(client.session_reused)
 
-    def test_the_metric_tells_when_the_certificate_ends(self):
-        self.skip_without_status()
+    def ends(self, *args):
+        """What /metrics says: days to the end, by the kind of the file."""
         with Server("echo+tls@127.0.0.1:0", "--status", "127.0.0.1:0",
-                    *self.options()) as server:
+                    *self.options(), *args) as server:
             where = server.out.expect(rb"^status (.*)\n")[1].decode()
             with connect(where) as client:
                 client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
                 text = read_all(client).decode()
-            left = float(text.split("\nweir_tls_certificate_expiry_seconds ")
-                         [1].split("\n")[0])
-            self.assertTrue(29 * 86400 < left <= 30 * 86400, left)
+            return {kind: float(seconds) / 86400 for kind, seconds in
+                    re.findall(r"\nweir_tls_(\w+)_expiry_seconds (\S+)",
+                               text)}
+
+    def test_metrics_tell_when_the_certificate_and_the_list_end(self):
+        self.skip_without_status()
+        ends = self.ends()
+        self.assertEqual(list(ends), ["certificate"])
+        self.assertTrue(29 < ends["certificate"] <= 30, ends)
+        make_crl(self.made, "week", [], days=7)
+        ends = self.ends("--tls-client-ca", self.file("ca.pem"),
+                         "--tls-crl", self.file("week.crl"))
+        self.assertTrue(29 < ends["certificate"] <= 30, ends)
+        self.assertTrue(6 < ends["crl"] <= 7, ends)
 
 
 class Reload(TLSCase):

@@ -219,6 +219,7 @@ START_TEST(what_is_not_as_expected_is_told_in_a_line)
 	tls = server_with_crl("old.crl");
 	expect_warning(tls, 0, "old.crl: the list of revoked certificates has");
 	expect_warning(tls, 1, NULL);
+	ck_assert(weir_tls_crl_expires(tls) < -86000);
 	weir_tls_free(tls);
 }
 END_TEST
@@ -243,6 +244,8 @@ START_TEST(odd_calls_are_refused)
 	ck_assert_int_eq(weir_conn_tls(NULL, &info, sizeof(info)), -EINVAL);
 	ck_assert(weir_tls_expires(client) == INT64_MAX);
 	ck_assert(weir_tls_expires(server) > 29 * 86400);
+	ck_assert(weir_tls_crl_expires(server) == INT64_MAX);
+	ck_assert(weir_tls_crl_expires(NULL) == INT64_MAX);
 	weir_tls_free(client);
 	ck_assert_int_eq(
 		weir_tls_new_client(&client, WEIR_TLS(.name = "a"), NULL, 0),
