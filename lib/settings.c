@@ -228,31 +228,32 @@ static int make_config(struct weir_config *ret, const struct weir_config *c,
 
 static const char separators[] = ", \t\n";
 
-/*
- * Read the networks of a list; ret may be NULL.  Their number, or -EINVAL.
- */
-static ssize_t parse_trust(struct wr_network *ret, const char *list,
-			   const struct why *why)
+/* Move *list behind its first network.  1; 0: there is none; -EINVAL. */
+static int next_network(struct wr_network *ret, const char **list,
+			const struct why *why)
+{
+	const char *at = *list + strspn(*list, separators), *wrong;
+	size_t len = strcspn(at, separators);
+
+	*list = at + len;
+	if (len == 0)
+		return 0;
+	if (wr_network_parse(ret, at, len, &wrong) < 0)
+		return settings_refuse(why, "proxy_trust: '%.*s': %s",
+				       (int)wr_min(len, 64), at, wrong);
+	return 1;
+}
+
+/* The number of networks in a list, or -EINVAL. */
+static ssize_t count_networks(const char *list, const struct why *why)
 {
 	struct wr_network network;
-	const char *wrong;
 	ssize_t n = 0;
+	int rc;
 
-	for (;; n++) {
-		size_t len;
-
-		list += strspn(list, separators);
-		len = strcspn(list, separators);
-		if (len == 0)
-			return n;
-		if (wr_network_parse(&network, list, len, &wrong) < 0)
-			return settings_refuse(why, "proxy_trust: '%.*s': %s",
-					       (int)wr_min(len, 64), list,
-					       wrong);
-		if (ret)
-			ret[n] = network;
-		list += len;
-	}
+	while ((rc = next_network(&network, &list, why)) > 0)
+		n++;
+	return rc < 0 ? rc : n;
 }
 
 static int check_proxy(const struct weir_service *s, const struct why *why)
@@ -264,17 +265,22 @@ static int check_proxy(const struct weir_service *s, const struct why *why)
 	if (s->proxy == WEIR_PROXY_NEVER)
 		return settings_refuse(
 			why, "proxy_trust is for WEIR_PROXY_REQUIRED");
-	n = parse_trust(NULL, s->proxy_trust, why);
+	n = count_networks(s->proxy_trust, why);
 	if (n == 0)
 		return settings_refuse(why, "proxy_trust names no network");
 	return n < 0 ? -EINVAL : 0;
 }
 
-static bool is_same_trust(const struct wr_trust *a, const struct wr_trust *b)
+static bool is_same_trust(const struct wr_trust *t, const char *list)
 {
-	return a->count == b->count &&
-	       memcmp(a->networks, b->networks,
-		      a->count * sizeof(a->networks[0])) == 0;
+	struct wr_network network;
+	size_t i = 0;
+
+	for (; next_network(&network, &list, &nowhere) > 0; i++)
+		if (i == t->count ||
+		    memcmp(&t->networks[i], &network, sizeof(network)) != 0)
+			return false;
+	return i == t->count;
 }
 
 /*
@@ -283,19 +289,18 @@ static bool is_same_trust(const struct wr_trust *a, const struct wr_trust *b)
  */
 static struct wr_trust *find_trust(struct wr_service *s, const char *list)
 {
-	size_t count = (size_t)parse_trust(NULL, list, &nowhere);
-	struct wr_trust *t, *old;
+	size_t count = (size_t)count_networks(list, &nowhere);
+	struct wr_trust *t = s->trusts;
 
+	while (t && !is_same_trust(t, list))
+		t = t->older;
+	if (t)
+		return t;
 	t = wr_sys_alloc(sizeof(*t) + count * sizeof(t->networks[0]));
 	if (t == NULL)
 		return NULL;
-	t->count = count;
-	(void)parse_trust(t->networks, list, &nowhere);
-	for (old = s->trusts; old; old = old->older)
-		if (is_same_trust(old, t)) {
-			wr_sys_free(t);
-			return old;
-		}
+	while (t->count < count)
+		(void)next_network(&t->networks[t->count++], &list, &nowhere);
 	t->older = s->trusts;
 	return s->trusts = t;
 }

@@ -1073,7 +1073,7 @@ WEIR_API int weir_timer_free(weir_timer *t);
  * the call has returned.  Connections that are open or queued stay, also above
  * a lower limit.  With WEIR_REFUSE instead of WEIR_HOLD the clients that wait
  * are refused at once.  A stop that has begun keeps its times.  Each different
- * refusal is kept until weir_server_free().
+ * refusal is kept until weir_server_free(); going back to one needs no memory.
  *
  * Returns 0; -EINVAL; -ENOMEM.
  * Thread: any.  Since: 0.1.
@@ -1096,7 +1096,8 @@ WEIR_API int weir_server_configure(weir_server *s,
  * line_max bytes or more is -EMSGSIZE to a call for a whole message.
  * proxy_trust decides on each header that has not been read yet.  Each
  * different set of limits takes about 100 bytes until weir_server_free(), and
- * each different proxy_trust about 20 bytes for a network.
+ * each different proxy_trust about 20 bytes for a network; going back to one
+ * needs no memory.
  *
  * Returns 0; -EINVAL (also: no such listener); -ENOMEM.
  * Thread: any.  Since: 0.1.

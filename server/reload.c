@@ -64,38 +64,49 @@ struct certificate_ends reload_certificate_ends(void)
 	return ends;
 }
 
-static bool apply_locked(const struct weir_config *config, char *why,
-			 size_t cap)
+static bool reload_refuse(int rc, char *why, size_t cap)
 {
-	int rc = weir_server_configure(reloaded.server, config);
-
-	if (rc < 0) {
-		snprintf(why, cap, "%s", weir_strerror(rc));
-		return false;
-	}
-	journal_set_level(config->log_level);
-	systemd_configure(config);
-	return true;
+	snprintf(why, cap, "%s", weir_strerror(rc));
+	return false;
 }
 
-/* Their values were checked, so nothing but a lack of memory can fail. */
-static bool apply_limits_locked(const struct options *o, char *why, size_t cap)
+static int change_limits_locked(const struct options *o)
 {
-	for (size_t i = 0; i < reloaded.listeners->count; i++) {
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < reloaded.listeners->count; i++) {
 		struct weir_service limits;
-		int rc;
 
 		listener_limits(&limits, o, &reloaded.listeners->all[i]);
 		rc = weir_server_configure_service(reloaded.server, (int)i,
 						   &limits);
-		if (rc < 0) {
-			snprintf(why, cap, "%s", weir_strerror(rc));
-			return false;
-		}
 	}
-	return true;
+	return rc;
 }
 
+static bool change_locked(const struct options *o, char *why, size_t cap)
+{
+	int rc = change_limits_locked(o);
+
+	if (rc == 0)
+		rc = weir_server_configure(reloaded.server, &o->config);
+	if (rc < 0)
+		return reload_refuse(rc, why, cap);
+	return certificate_replace(reloaded.server, reloaded.listeners, o, why,
+				   cap);
+}
+
+static void follow_locked(const struct weir_config *config)
+{
+	journal_set_level(config->log_level);
+	systemd_configure(config);
+}
+
+/*
+ * The values were checked, so nothing but a lack of memory can fail.  What has
+ * changed before it is changed back, which needs no memory: the library keeps
+ * all that it once had.
+ */
 static bool apply_options_locked(const struct options *o, char *why, size_t cap)
 {
 	const char *fixed = options_fixed_change(o, &reloaded.now);
@@ -107,10 +118,12 @@ static bool apply_options_locked(const struct options *o, char *why, size_t cap)
 			 fixed);
 		return false;
 	}
-	return apply_limits_locked(o, why, cap) &&
-	       apply_locked(&o->config, why, cap) &&
-	       certificate_replace(reloaded.server, reloaded.listeners, o, why,
-				   cap);
+	if (!change_locked(o, why, cap)) {
+		(void)change_locked(&reloaded.now, NULL, 0);
+		return false;
+	}
+	follow_locked(&o->config);
+	return true;
 }
 
 static bool read_again_locked(char *why, size_t cap)
@@ -190,7 +203,7 @@ bool reload_log_level(const char *name, char *why, size_t cap)
 {
 	struct weir_config config;
 	bool is_done = false;
-	int level = journal_level_of(name);
+	int level = journal_level_of(name), rc;
 
 	pthread_mutex_lock(&reloaded.lock);
 	config = reloaded.now.config;
@@ -198,9 +211,12 @@ bool reload_log_level(const char *name, char *why, size_t cap)
 	if (level < 0)
 		snprintf(why, cap, "'%s' is not error, warning, info or debug",
 			 name);
+	else if ((rc = weir_server_configure(reloaded.server, &config)) < 0)
+		(void)reload_refuse(rc, why, cap);
 	else
-		is_done = apply_locked(&config, why, cap);
+		is_done = true;
 	if (is_done) {
+		follow_locked(&config);
 		pthread_mutex_lock(&reloaded.now_lock);
 		reloaded.now.config.log_level = level;
 		pthread_mutex_unlock(&reloaded.now_lock);

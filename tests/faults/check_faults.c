@@ -409,6 +409,46 @@ START_TEST(a_server_outlasts_a_time_without_memory)
 }
 END_TEST
 
+/* Change to settings that are new, or to those of the start. */
+static int change_settings(struct server *s, bool are_new)
+{
+	int rc = weir_server_configure_service(
+		s->weir, 0,
+		WEIR_SERVICE(.readable = echo_lines,
+			     .proxy_trust =
+				     are_new ? "127.0.0.2,::1" : "127.0.0.0/8",
+			     .idle_ms = are_new ? 50000 : 60000));
+
+	if (rc < 0)
+		return rc;
+	return weir_server_configure(
+		s->weir, WEIR_CONFIG(.workers = 2,
+				     .refusal = are_new ? "not now" : "no"));
+}
+
+START_TEST(settings_that_were_in_force_need_no_memory)
+{
+	struct server *s;
+	int rc, nth = 0;
+
+	faults_install();
+	s = serve(WEIR_CONFIG(.workers = 2, .refusal = "no"),
+		  WEIR_SERVICE(.readable = echo_lines,
+			       .proxy = WEIR_PROXY_REQUIRED,
+			       .proxy_trust = "127.0.0.0/8", .idle_ms = 60000));
+	do {
+		fail_calls_from(WR_SYS_alloc, ++nth, -ENOMEM);
+		rc = change_settings(s, true);
+		fail_calls_from(WR_SYS_alloc, 1, -ENOMEM);
+		ck_assert_int_eq(change_settings(s, false), 0);
+	} while (rc == -ENOMEM);
+	ck_assert_int_eq(rc, 0);
+	ck_assert_int_eq(nth, 3); /* what was made once is kept */
+	faults_clear();
+	server_stop_and_check(s);
+}
+END_TEST
+
 static int shorten_output(enum wr_sys_call call, size_t *len)
 {
 	if (call == WR_SYS_sendmsg && *len > 3)
@@ -483,5 +523,6 @@ int main(void)
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		a_refusal_that_is_taken_in_pieces_is_whole,
 		nobody_waits_for_a_peer_that_cannot_be_told_the_end,
-		a_server_outlasts_a_time_without_memory);
+		a_server_outlasts_a_time_without_memory,
+		settings_that_were_in_force_need_no_memory);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A library to be loaded before all others into a program (LD_PRELOAD), for a
- * system that gives no thread, a file that hangs, a first thread that is slow,
- * or a name server that does not answer:
+ * system that gives no thread or no memory, a file that hangs, a first thread
+ * that is slow, or a name server that does not answer:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone, or with
@@ -10,6 +10,9 @@
  * BROKEN_ACCEPT is a path: once it exists, accept4() does not return.
  * BROKEN_PID is for how many ms getpid() takes in the first thread.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
+ * BROKEN_MEMORY is a path: a thread but the first that opens it gets nothing
+ * from the calloc() after that whose number, from 1, is BROKEN_CALLOC. Standard
+ * error is told.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,6 +22,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,8 +30,9 @@
 #include <unistd.h>
 
 static atomic_int threads;
-static int last, pause_ms, lookup_ms, open_ms;
-static const char *file = "", *accept_file = "";
+static int last, pause_ms, lookup_ms, open_ms, memory_call;
+static const char *file = "", *accept_file = "", *memory_file = "";
+static _Thread_local int memory_left; /* calls of calloc(); 0: none fails */
 
 __attribute__((constructor)) static void shim_load(void)
 {
@@ -37,6 +42,8 @@ __attribute__((constructor)) static void shim_load(void)
 	const char *ms = getenv("BROKEN_PID");
 	const char *lookup = getenv("BROKEN_LOOKUP");
 	const char *slowly = getenv("BROKEN_OPEN");
+	const char *memory = getenv("BROKEN_MEMORY");
+	const char *call = getenv("BROKEN_CALLOC");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
@@ -44,6 +51,8 @@ __attribute__((constructor)) static void shim_load(void)
 	pause_ms = ms ? atoi(ms) : 0;
 	lookup_ms = lookup ? atoi(lookup) : 0;
 	open_ms = slowly ? atoi(slowly) : 0;
+	memory_file = memory ? memory : "";
+	memory_call = call ? atoi(call) : 0;
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,
@@ -56,6 +65,25 @@ int pthread_create(pthread_t *id, const pthread_attr_t *attr,
 	if (atomic_fetch_add(&threads, 1) + 1 == last)
 		return EAGAIN;
 	return next(id, attr, fn, arg);
+}
+
+/* Some C libraries call it to find it, and can do without. */
+void *calloc(size_t count, size_t size)
+{
+	static __typeof__(calloc) *next;
+	static _Thread_local bool is_searching;
+
+	if (!next && !is_searching) {
+		is_searching = true;
+		*(void **)&next = dlsym(RTLD_NEXT, "calloc");
+		is_searching = false;
+	}
+	if (memory_left > 0 && --memory_left == 0) {
+		(void)!write(STDERR_FILENO, "memory is broken\n", 17);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return next ? next(count, size) : NULL;
 }
 
 int getaddrinfo(const char *node, const char *service,
@@ -107,5 +135,7 @@ int open(const char *path, int flags, ...)
 		do
 			(void)poll(NULL, 0, open_ms > 0 ? open_ms : -1);
 		while (open_ms == 0);
+	if (gettid() != getpid() && strcmp(path, memory_file) == 0)
+		memory_left = memory_call;
 	return next(path, flags, mode);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""weir-server where the system is short of something: threads, descriptors, a
-file that can be opened."""
+"""weir-server where the system is short of something: threads, memory,
+descriptors, a file that can be opened."""
 
 import contextlib
 import glob
@@ -119,6 +119,51 @@ class Stuck(Broken):
                              (1, 1, 1))
             self.assertRegex(server.err.rest(), rb" error worker . is stuck: ")
         self.assertEqual(os.listdir(folder), ["file"])
+
+
+class Memory(Broken):
+    """None for one allocation of a reload, from the first one to the last."""
+
+    def configure(self, path, **options):
+        with open(path, "w") as file:
+            file.writelines("%s = %s\n" % (name.replace("_", "-"), value)
+                            for name, value in options.items())
+
+    def serves(self, server, i):
+        """Listener i trusts the header of a proxy at 127.0.0.1."""
+        with server.connect(i) as client:
+            client.sendall(b"PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\nhello")
+            try:
+                return read_exactly(client, 5) == b"hello"
+            except ConnectionResetError:
+                return False
+
+    def reload_without(self, number):
+        """An allocation, from 1; whether the reload failed, None if it made
+        fewer of them."""
+        folder = self.folder()
+        path = folder + "/config"
+        self.configure(path, queue=50, proxy_trust="127.0.0.1")
+        with Server("--config", path, "--control", folder + "/control",
+                    "echo+proxy@127.0.0.1:0", "echo+proxy@127.0.0.1:0",
+                    env=self.broken(BROKEN_MEMORY=path,
+                                    BROKEN_CALLOC=str(number))) as server:
+            self.configure(path, queue=70, refusal="no", write_timeout="7m",
+                           proxy_trust="10.0.0.1")
+            server.process.send_signal(signal.SIGHUP)
+            failed = server.logs(rb"(not )?reloaded")[1] is not None
+            server.counts(queue_length=50 if failed else 70)
+            for i in range(2):
+                self.assertEqual(self.serves(server, i), failed, number)
+            self.assertEqual(server.stop()[0], 0)
+            return failed if b"memory is broken\n" in server.err.rest() else None
+
+    def test_a_reload_that_fails_changes_nothing(self):
+        results = [self.reload_without(1)]
+        while results[-1] is not None:
+            results.append(self.reload_without(len(results) + 1))
+        # Of both listeners and of the server, besides those of the files.
+        self.assertGreater(results.count(True), 5, results)
 
 
 class Descriptors(TestCase):
