@@ -1048,6 +1048,50 @@ static void print_duration(const char *name, int ms)
 	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
+/* A member of the listener's limits. */
+static int timeout_of(const struct options *o, size_t i, size_t member)
+{
+	struct weir_service limits;
+	int ms;
+
+	listener_limits(&limits, o, &o->listeners.all[i]);
+	memcpy(&ms, (const char *)&limits + member, sizeof(ms));
+	return ms;
+}
+
+static bool is_first_of_service(const struct listeners *l, size_t i)
+{
+	for (size_t other = 0; other < i; other++)
+		if (l->all[other].service == l->all[i].service)
+			return false;
+	return true;
+}
+
+/* The value of the options, if a service has it, and those that differ. */
+static void print_timeout(const struct options *o, const char *name,
+			  size_t member)
+{
+	const struct listeners *l = &o->listeners;
+	char special[64];
+	int usual;
+	size_t i = 0;
+
+	memcpy(&usual, (const char *)&o->limits + member, sizeof(usual));
+	while (i < l->count && timeout_of(o, i, member) != usual)
+		i++;
+	if (i < l->count)
+		print_duration(name, usual);
+	for (i = 0; i < l->count; i++) {
+		int ms = timeout_of(o, i, member);
+
+		if (ms == usual || !is_first_of_service(l, i))
+			continue;
+		snprintf(special, sizeof(special), "%s %s", name,
+			 l->all[i].service->name);
+		print_duration(special, ms);
+	}
+}
+
 /* Each service once, even if several listeners have it. */
 static void print_greetings(const struct options *o)
 {
@@ -1084,9 +1128,12 @@ int options_print(const struct options *o)
 	if (c->lame_duck_ms != 0)
 		print_duration("lame-duck", c->lame_duck_ms);
 	print_duration("drain-timeout", c->drain_ms);
-	print_duration("first-byte-timeout", l->first_byte_ms);
-	print_duration("idle-timeout", l->idle_ms);
-	print_duration("read-timeout", l->read_ms);
+	print_timeout(o, "first-byte-timeout",
+		      offsetof(struct weir_service, first_byte_ms));
+	print_timeout(o, "idle-timeout",
+		      offsetof(struct weir_service, idle_ms));
+	print_timeout(o, "read-timeout",
+		      offsetof(struct weir_service, read_ms));
 	print_duration("write-timeout", l->write_ms);
 	print_duration("lifetime", l->lifetime_ms);
 	print_greetings(o);
@@ -1108,6 +1155,7 @@ int options_print(const struct options *o)
 		cli_print_text("config", o->config_file);
 	if (o->control)
 		cli_print_text("control", o->control);
+	print_duration("upgrade-timeout", o->upgrade_ms);
 	if (o->keeps_listeners)
 		stream_print("keep-listeners\n");
 	if (o->access != ACCESS_JOURNAL)

@@ -285,7 +285,7 @@ class Answers(TestCase):
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
             "first-byte-timeout 10m", "idle-timeout 10m", "read-timeout 30s",
             "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
-            "max-per-source 2500", "evict-idle never",
+            "upgrade-timeout 30s", "max-per-source 2500", "evict-idle never",
             "log-level info", 'listen "reply@127.0.0.1:1234"'])
 
     def test_a_quota_of_the_control_group_limits_the_workers(self):
@@ -313,7 +313,7 @@ class Answers(TestCase):
             "--read-timeout", "60000ms", "--write-timeout", "2h",
             "--lifetime", "59m", "-g", "", "-l", "debug", "--mode", "660",
             "--max-unsent", "64",
-            "--lame-duck", "5s",
+            "--lame-duck", "5s", "--upgrade-timeout", "7s",
             "-p", path, "-n", "echo@unix:" + path, "reply@[::1]:0")
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual(result.stdout.decode().splitlines(), [
@@ -323,11 +323,32 @@ class Answers(TestCase):
             "drain-timeout 90s",
             "first-byte-timeout 1500ms", "idle-timeout 1500ms",
             "read-timeout 1m", "write-timeout 2h", "lifetime 59m",
-            'greeting reply ""', 'pid-file "%s"' % path, "max-per-source 16",
-            "evict-idle never", "mode 0660",
+            'greeting reply ""', 'pid-file "%s"' % path, "upgrade-timeout 7s",
+            "max-per-source 16", "evict-idle never", "mode 0660",
             "log-level debug", 'listen "echo@unix:%s"' % path,
             'listen "reply@[::1]:0"'])
         self.assertFalse(os.path.exists(path))
+
+    def timeouts(self, *args):
+        lines = usage("--check", *args).stdout.decode().splitlines()
+        return [line for line in lines if line.partition(" ")[0] in
+                ("first-byte-timeout", "idle-timeout", "read-timeout")]
+
+    def test_check_prints_the_timeouts_that_each_service_has(self):
+        room, echo, chat = "room@:1", "echo@:2", "chat@:3"
+        self.assertEqual(self.timeouts(room), [
+            "first-byte-timeout room never", "idle-timeout room never",
+            "read-timeout 30s"])
+        self.assertEqual(self.timeouts(chat, "--read-timeout", "5s"), [
+            "first-byte-timeout chat never", "idle-timeout chat never",
+            "read-timeout chat never"])
+        self.assertEqual(self.timeouts(room, echo, chat, "room@:4"), [
+            "first-byte-timeout 10m", "first-byte-timeout room never",
+            "first-byte-timeout chat never", "idle-timeout 10m",
+            "idle-timeout room never", "idle-timeout chat never",
+            "read-timeout 30s", "read-timeout chat never"])
+        self.assertEqual(self.timeouts(room, echo, "--idle-timeout", "5s"), [
+            "first-byte-timeout 5s", "idle-timeout 5s", "read-timeout 30s"])
 
     def test_of_an_option_that_is_given_twice_the_last_counts(self):
         once = ["-w3", "-q4", "--queue-age=5s", "-m6", "-orefuse",
