@@ -9,38 +9,97 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../cli/stream.h"
 
 #define FILE_MOST 65536 /* bytes */
 #define LINE_MOST 1024	/* lines with an option */
+#define WAIT_S	  10	/* for the writer of a pipe */
+
+static bool is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/*
+ * As read(2), but wait for the writer of a pipe.  Before one has opened it, a
+ * read returns 0, as at the end, but poll(2) waits.
+ */
+static ssize_t read_pipe(int fd, char *buf, size_t cap, bool has_begun)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	bool was_there = has_begun;
+
+	for (;;) {
+		ssize_t n = read(fd, buf, cap);
+		int rc;
+
+		if (n > 0 || (n == 0 && was_there))
+			return n;
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		rc = poll(&p, 1, WAIT_S * 1000);
+		if (rc == 0)
+			return -ETIMEDOUT;
+		if (rc < 0 && errno != EINTR)
+			return -errno;
+		was_there |= rc > 0;
+	}
+}
+
+static int read_all(int fd, char *text, size_t *len)
+{
+	bool waits = is_pipe(fd);
+	ssize_t n = 1;
+
+	while (n > 0 && *len < FILE_MOST) {
+		size_t room = FILE_MOST - *len;
+
+		n = waits ? read_pipe(fd, text + *len, room, *len > 0)
+			  : stream_read(fd, text + *len, room);
+		*len += n > 0 ? (size_t)n : 0;
+	}
+	return n > 0 ? -EFBIG : (int)n;
+}
+
+static void report_unread(const char *path, int rc)
+{
+	if (rc == -ETIMEDOUT)
+		cli_error("--config: cannot read '%s': nothing came within %ds",
+			  path, WAIT_S);
+	else
+		cli_error("--config: cannot read '%s': %s", path,
+			  strerror(-rc));
+}
 
 /* The whole file, with a NUL at its end; NULL after printing an error. */
 static char *read_file(const char *path)
 {
-	/* O_NONBLOCK: a pipe must not make us wait. */
+	/* O_NONBLOCK: the writer of a pipe must not make us wait without end.
+	 */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char *text = fd >= 0 ? malloc(FILE_MOST + 1) : NULL;
-	ssize_t n = text ? 1 : -errno;
 	size_t len = 0;
+	int rc = text ? 0 : -errno;
 
-	while (text && n > 0 && len < FILE_MOST) {
-		n = stream_read(fd, text + len, FILE_MOST - len);
-		len += n > 0 ? (size_t)n : 0;
-	}
+	if (text)
+		rc = read_all(fd, text, &len);
 	if (fd >= 0)
 		close(fd);
-	if (text && n == 0 && strnlen(text, len) == len) {
+	if (text && rc == 0 && strnlen(text, len) == len) {
 		text[len] = '\0';
 		return text;
 	}
-	if (n < 0)
-		cli_error("--config: cannot read '%s': %s", path,
-			  strerror((int)-n));
+	if (rc < 0 && rc != -EFBIG)
+		report_unread(path, rc);
 	else
 		cli_error("--config: '%s' is not a text of less than %d bytes",
 			  path, FILE_MOST);

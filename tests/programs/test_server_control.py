@@ -3,6 +3,7 @@
 """The control socket of weir-server, weir-server ctl, and what a reload of
 --config changes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import socket
 import stat
 
 from weirtest import (Server, TestCase, is_listening, main, read_all,
-                      read_exactly, run, stuff, until)
+                      read_exactly, run, sleeps, stuff, until)
 
 
 class Base(TestCase):
@@ -258,6 +259,45 @@ class Reload(Base):
             self.assertIn("cannot read", self.refused("reload"))
             self.assertEqual(self.stats()["queue_length"], "50")
             server.logs(rb" warning not reloaded: --workers cannot change")
+            self.assertEqual(server.stop()[0], 0)
+
+    def writer(self):
+        """Of the pipe, once the server reads it."""
+        def attempt():
+            with contextlib.suppress(OSError):
+                return os.open(self.config, os.O_WRONLY | os.O_NONBLOCK)
+        return until(attempt, "a reader of " + self.config)
+
+    def test_of_a_pipe_all_is_read(self):
+        os.mkfifo(self.config)
+        with self.serve("--config", self.config, ready=False) as server:
+            writer = self.writer()
+            for piece in b"queue = 5", b"0\nmax-connec", b"tions = 60\n":
+                until(lambda: sleeps(server.pid), "a wait for more")
+                os.write(writer, piece)
+            os.close(writer)
+            server.out.expect(rb"^ready\n")
+            now = self.stats()
+            self.assertEqual((now["queue_length"], now["max_connections"]),
+                             ("50", "60"))
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_of_a_pipe_that_nobody_writes_nothing_is_read(self):
+        os.mkfifo(self.config)
+        silent = self.folder() + "/silent"
+        os.mkfifo(silent)
+        with Server("--config", silent, ready=False) as other, \
+                self.serve("--config", self.config, ready=False) as server:
+            writer = self.writer()
+            os.write(writer, b"queue = 50\n")
+            os.close(writer)
+            server.out.expect(rb"^ready\n")
+            self.assertIn("nothing came within 10s", self.refused("reload"))
+            self.assertEqual(self.stats()["queue_length"], "50")
+            self.assertEqual(other.end(), (2, None))
+            self.assertEqual(other.err.rest().decode(),
+                             "weir-server: --config: cannot read '%s': "
+                             "nothing came within 10s\n" % silent)
             self.assertEqual(server.stop()[0], 0)
 
     def test_without_a_file_there_is_nothing_to_reload(self):
