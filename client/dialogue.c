@@ -334,6 +334,7 @@ static int dialogue_finish(struct dialogue *d)
 			*d->newline || !editor_is_interactive();
 	int n = is_ended ? weir_conn_shutdown(d->peer->conn, SHUT_WR) : 0;
 
+	n = peer_result(d->peer, n);
 	editor_hide();
 	while (n >= 0 && !d->screen.error && (n = dialogue_receive(d)) > 0) {
 		if (!is_ended)

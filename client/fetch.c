@@ -179,6 +179,7 @@ static int fetch_all(struct fetch *f)
 
 	progress_begin(f->size, f->file.part || !f->file.screen.is_terminal);
 	rc = weir_conn_write(f->peer.conn, request, sizeof(request) - 1);
+	rc = peer_result(&f->peer, rc);
 	if (rc < 0)
 		return fail_incomplete(
 			f, peer_reason(&f->peer, rc, "progress", reason));

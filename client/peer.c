@@ -218,8 +218,9 @@ static ssize_t read_on(struct peer *p, char *buf, size_t len, size_t cap)
 }
 
 /*
- * After -ETIMEDOUT: was it the kernel, whose segments the peer did not
- * acknowledge?  A read after it finds the end of input.
+ * Was it the kernel, whose segments or probes the peer did not answer?  It has
+ * closed the connection, unlike a deadline of the library.  A read after it
+ * finds the end of input.
  */
 static bool has_kernel_given_up(const struct peer *p)
 {
@@ -228,8 +229,12 @@ static bool has_kernel_given_up(const struct peer *p)
 
 	return getsockopt(weir_conn_fd(p->conn), IPPROTO_TCP, TCP_INFO, &info,
 			  &len) == 0 &&
-	       info.tcpi_state == TCP_CLOSE &&
-	       info.tcpi_retransmits + info.tcpi_probes > 0;
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+int peer_result(const struct peer *p, int rc)
+{
+	return rc == -ETIMEDOUT && has_kernel_given_up(p) ? -EHOSTDOWN : rc;
 }
 
 /*
@@ -246,10 +251,8 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_IDLE, ms);
 	n = weir_conn_read(p->conn, buf, cap);
-	if (n == -ETIMEDOUT && has_kernel_given_up(p))
-		return -EHOSTDOWN;
 	if (n <= 0)
-		return n;
+		return peer_result(p, (int)n);
 	p->active_at = peer_now();
 	return read_on(p, buf, (size_t)n, cap);
 }
@@ -316,14 +319,14 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 		int rc = weir_conn_flush(p->conn);
 
 		if (rc < 0)
-			return rc;
+			return peer_result(p, rc);
 		if (!(poll_now(p, POLLOUT) & POLLOUT))
 			return 0;
 		if (part == 0)
 			return 1;
 		rc = weir_conn_write(p->conn, *data, part);
 		if (rc < 0)
-			return rc;
+			return peer_result(p, rc);
 		p->active_at = peer_now();
 		*data += part;
 		*len -= part;
@@ -349,7 +352,7 @@ int peer_settle(struct peer *p)
 					  SO_ERROR, &error, &len) < 0)
 			rc = -errno;
 		if (rc < 0 || error != 0)
-			return rc < 0 ? rc : -error;
+			return peer_result(p, rc < 0 ? rc : -error);
 		if (found & POLLHUP &&
 		    (ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &unsent) < 0 ||
 		     unsent == 0))

@@ -52,9 +52,14 @@ int peer_dial(struct peer *p);
 void peer_close(struct peer *p);
 
 /*
+ * The result of a call on the connection, but -EHOSTDOWN for an -ETIMEDOUT of
+ * the kernel, which has given up.  That of the calls below is such a one.
+ */
+int peer_result(const struct peer *p, int rc);
+
+/*
  * Read what arrives within ms, or WEIR_NEVER.  Returns the number of bytes, 0
- * at the end of input, -errno: -ETIMEDOUT after ms, -EHOSTDOWN if the kernel
- * has given up.
+ * at the end of input, -errno: -ETIMEDOUT after ms.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 

@@ -120,6 +120,7 @@ static int send_finish(struct send *s)
 {
 	int rc = weir_conn_shutdown(s->peer.conn, SHUT_WR);
 
+	rc = peer_result(&s->peer, rc);
 	while (rc >= 0 && !s->has_ended && !s->screen.error) {
 		rc = send_receive(s);
 		s->has_ended = rc == 0;

@@ -6,15 +6,20 @@ have; against our server, the documents', and servers that disappear."""
 import array
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
+import tempfile
 import termios
 import threading
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, main, program, read_all, read_exactly, reset,
-                      run, until)
+                      TestCase, in_a_network_of_its_own, main, program,
+                      read_all, read_exactly, reset, run, set_loopback, sleeps,
+                      until)
+
+TCP_FIN_WAIT1, TCP_CLOSING = 4, 11  # of the kernel
 
 
 def send(where, *args, **kwargs):
@@ -26,6 +31,11 @@ def is_empty(pipe):
     waiting = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, waiting)
     return waiting[0] == 0
+
+
+def state_of(sock):
+    """Of its connection, as the kernel numbers it."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 class Sink:
@@ -272,6 +282,53 @@ class Failures(TestCase):
             release.set()
         self.check_failure(result, "no progress from", server.address,
                            "300ms", "may be lost")
+
+    def check_lost(self, size, begin):
+        """The kernel gives up sending a message of this size, once begin() has
+        been called with the client and both ends of its connection."""
+        def body():
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                ours = socket.create_connection(listener.getsockname())
+                theirs = listener.accept()[0]
+            with ours, theirs, tempfile.TemporaryFile() as message:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                message.truncate(size)
+                with subprocess.Popen(
+                        [program("WEIR_CLIENT"), "send", "fd:%d" % ours.fileno(),
+                         "-t", "never"], pass_fds=(ours.fileno(),),
+                        stdin=message, stderr=subprocess.PIPE) as client:
+                    try:
+                        begin(client, ours, theirs)
+                        # It also counts the time of a window that is closed.
+                        ours.setsockopt(socket.IPPROTO_TCP,
+                                        socket.TCP_USER_TIMEOUT, 500)
+                        set_loopback(0)
+                        self.assertEqual(client.wait(DEADLINE), 1)
+                    finally:
+                        client.kill()
+                    self.assertRegex(client.stderr.read(),
+                                     rb"^weir-client: fd:\d+ no longer answers; "
+                                     rb"the message may be lost\n$")
+        in_a_network_of_its_own(self, body)
+
+    def test_a_server_that_cannot_be_reached_any_more(self):
+        def begin(client, ours, theirs):
+            until(lambda: not select.select([], [ours], [], 0)[1] and
+                  sleeps(client.pid), "full buffers")
+        self.check_lost(64 << 20, begin)
+
+        def begin_after_its_end(client, ours, theirs):
+            theirs.shutdown(socket.SHUT_WR)
+            begin(client, ours, theirs)
+        self.check_lost(64 << 20, begin_after_its_end)
+
+    def test_a_server_that_cannot_be_reached_after_its_end(self):
+        def begin(client, ours, theirs):
+            until(lambda: state_of(ours) == TCP_FIN_WAIT1, "our end")
+            theirs.shutdown(socket.SHUT_WR)
+            until(lambda: state_of(ours) == TCP_CLOSING, "the end of the server")
+        self.check_lost(500000, begin)
 
     def test_a_standard_output_that_takes_nothing(self):
         with Server() as server, open("/dev/full", "wb") as full:
