@@ -15,47 +15,87 @@
 #include <strings.h>
 #include <weir.h>
 
-enum { LINE = 256 };
+enum {
+	ARGUMENT = 257, /* a path has at most 256 bytes (RFC 5321, 4.5.3.1) */
+	LINE = 1002,	/* a line of text 1000, and a dot in front of them */
+};
+
+/* Returns the length; -EMSGSIZE for a line that is too long, and is skipped. */
+static ssize_t read_line(weir_conn *c, char line[LINE])
+{
+	ssize_t n = weir_conn_read_line(c, line, LINE);
+	const char *end = NULL;
+	const void *data;
+
+	if (n != -EMSGSIZE)
+		return n != 0 ? n : -EPIPE; /* it has left */
+	while (!end) {
+		n = weir_conn_peek(c, &data, 1);
+		if (n <= 0)
+			return n < 0 ? n : -EPIPE;
+		end = memchr(data, '\n', (size_t)n);
+		if (end)
+			n = end + 1 - (const char *)data;
+		weir_conn_consume(c, (size_t)n);
+	}
+	return -EMSGSIZE;
+}
 
 /* Returns 0 once the client has sent this command, and answers it. */
-static int expect(weir_conn *c, const char *command, char argument[LINE],
+static int expect(weir_conn *c, const char *command, char argument[ARGUMENT],
 		  const char *answer)
 {
 	size_t len = strlen(command);
-	ssize_t n;
+	char line[LINE];
 
-	while ((n = weir_conn_read_line(c, argument, LINE)) > 0) {
-		argument[strcspn(argument, "\r\n")] = '\0';
-		if (strncasecmp(argument, command, len) == 0) {
-			memmove(argument, argument + len,
-				strlen(argument + len) + 1);
+	for (;;) {
+		ssize_t n = read_line(c, line);
+		int rc;
+
+		if (n < 0 && n != -EMSGSIZE)
+			return (int)n;
+		if (n > 0)
+			line[strcspn(line, "\r\n")] = '\0';
+		if (n < 0) {
+			rc = weir_conn_printf(c, "500 line too long\r\n");
+		} else if (strncasecmp(line, command, len) != 0) {
+			rc = weir_conn_printf(c, "503 expected %s\r\n",
+					      command);
+		} else if (strlen(line + len) >= ARGUMENT) {
+			rc = weir_conn_printf(c, "501 argument too long\r\n");
+		} else {
+			strcpy(argument, line + len);
 			return weir_conn_printf(c, "%s\r\n", answer);
 		}
-		n = weir_conn_printf(c, "503 expected %s\r\n", command);
-		if (n < 0)
-			break;
+		if (rc < 0)
+			return rc;
 	}
-	return n < 0 ? (int)n : -EPIPE; /* it has left */
 }
 
-/* Returns the bytes of the mail, which a line with a dot ends. */
+/*
+ * Returns the bytes of the mail, which a line with a dot ends; -EMSGSIZE if one
+ * of its lines was too long.
+ */
 static int receive_text(weir_conn *c)
 {
 	char line[LINE];
 	int bytes = 0;
-	ssize_t n;
 
-	while ((n = weir_conn_read_line(c, line, sizeof line)) > 0) {
-		if (strcmp(line, ".\r\n") == 0 || strcmp(line, ".\n") == 0)
+	for (;;) {
+		ssize_t n = read_line(c, line);
+
+		if (n < 0 && n != -EMSGSIZE)
+			return (int)n;
+		if (n > 0 &&
+		    (strcmp(line, ".\r\n") == 0 || strcmp(line, ".\n") == 0))
 			return bytes;
-		bytes += (int)n;
+		bytes = n < 0 || bytes < 0 ? -EMSGSIZE : bytes + (int)n;
 	}
-	return n < 0 ? (int)n : -EPIPE;
 }
 
 static int receive_mail(weir_conn *c, void *arg)
 {
-	char from[LINE], to[LINE], other[LINE];
+	char from[ARGUMENT], to[ARGUMENT], other[ARGUMENT];
 	int rc, bytes;
 
 	(void)arg;
@@ -66,10 +106,13 @@ static int receive_mail(weir_conn *c, void *arg)
 	    (rc = expect(c, "DATA", other, "354 end with a dot")) < 0)
 		return rc;
 	bytes = receive_text(c);
-	if (bytes < 0)
+	if (bytes == -EMSGSIZE)
+		rc = weir_conn_printf(c, "500 line too long\r\n");
+	else if (bytes >= 0)
+		rc = weir_conn_printf(c, "250 took %d bytes from %s to %s\r\n",
+				      bytes, from, to);
+	else
 		return bytes;
-	rc = weir_conn_printf(c, "250 took %d bytes from %s to %s\r\n", bytes,
-			      from, to);
 	return rc < 0 ? rc : expect(c, "QUIT", other, "221 bye");
 }
 

@@ -26,8 +26,8 @@ static int upper(weir_conn *c, void *arg)
 	while ((n = weir_conn_read_line(c, line, sizeof line)) > 0) {
 		int rc;
 
-		for (char *p = line; *p; p++)
-			*p = (char)toupper((unsigned char)*p);
+		for (ssize_t i = 0; i < n; i++)
+			line[i] = (char)toupper((unsigned char)line[i]);
 		rc = weir_conn_write(c, line, (size_t)n);
 		if (rc < 0)
 			return rc;

@@ -102,8 +102,8 @@ def opened(conn):
 @handler
 def readable(conn):
     line = ctypes.create_string_buffer(4096)
-    while weir.weir_conn_read_line(conn, line, len(line)) > 0:
-        weir.weir_conn_write(conn, line.value.upper(), len(line.value))
+    while (n := weir.weir_conn_read_line(conn, line, len(line))) > 0:
+        weir.weir_conn_write(conn, line.raw[:n].upper(), n)
     return WEIR_CLOSE
 
 

@@ -143,6 +143,42 @@ class FirstPrograms(ExampleTest):
                 self.assertEqual(peer.hears(), hears + "\r\n")
             self.assertEqual(smtp.stop()[0], 0)
 
+    def test_lines_of_a_mail_may_be_as_long_as_its_standard_says(self):
+        """RFC 5321, 4.5.3.1: 512 bytes for a command, 256 of them for a path,
+        1000 for the text, with the ends of the lines."""
+        path = "<%s@b>" % ("a" * 251)
+        with Example("smtp", self.where) as smtp:
+            peer = self.peer()
+            for says, hears in (("", "220 weir"),
+                                ("HELO " + "x" * 5000, "500 line too long"),
+                                ("HELO me", "250 hello"),
+                                ("MAIL FROM:" + "x" * 400,
+                                 "501 argument too long"),
+                                ("MAIL FROM:" + path, "250 go on"),
+                                ("RCPT TO:" + path, "250 go on"),
+                                ("DATA", "354 end with a dot"),
+                                ("x" * 998 + "\r\n.", "250 took 1000 bytes "
+                                 "from %s to %s" % (path, path)),
+                                ("x" * 99999, "500 line too long"),
+                                ("QUIT", "221 bye")):
+                if says:
+                    peer.says(says + "\r")
+                self.assertEqual(peer.hears(), hears + "\r\n")
+            self.assertEqual(smtp.stop()[0], 0)
+
+    def test_a_line_of_a_mail_that_is_too_long_refuses_it(self):
+        with Example("smtp", self.where) as smtp:
+            peer = self.peer()
+            peer.hears()
+            for text, _ in smtp_clients.STEPS[:4]:
+                peer.says(text.decode().strip())
+                peer.hears()
+            peer.says("x" * 5000 + ".\n.x\n.")
+            self.assertEqual(peer.hears(), "500 line too long\r\n")
+            peer.says("QUIT")
+            self.assertEqual(peer.hears(), "221 bye\r\n")
+            self.assertEqual(smtp.stop()[0], 0)
+
     def test_the_ticker_tells_everybody(self):
         with Example("ticker", self.where, "5") as ticker:
             peers = [self.peer() for _ in range(3)]
@@ -398,9 +434,9 @@ class FromPython(ExampleTest):
             peers = [self.peer() for _ in range(3)]
             for peer in peers:
                 peer.says("one")
-                peer.says("two")
+                peer.says("tw\0o")
                 self.assertEqual(peer.hears(), "ONE\n")
-                self.assertEqual(peer.hears(), "TWO\n")
+                self.assertEqual(peer.hears(), "TW\0O\n")
             upper.types(b"to all\n")
             for peer in peers:
                 self.assertEqual(peer.hears(), "to all\n")
@@ -414,8 +450,8 @@ class FromPython(ExampleTest):
         with Example("from_python/socketserver", self.where,
                      requests) as server:
             peer = self.peer()
-            peer.says("hello")
-            self.assertEqual(peer.hears(), "HELLO\n")
+            peer.says("hel\0lo")
+            self.assertEqual(peer.hears(), "HEL\0LO\n")
             other = self.peer(requests)
             for i in range(1, 4):
                 other.says("x")
