@@ -584,15 +584,19 @@ class Progress(Fetching):
             for args in ((), ("-s", "10000000")):
                 with self.subTest(columns=columns, args=args):
                     stream = Stream()
-                    threading.Timer(0.5, stream.release.set).start()
                     with PythonServer(stream) as server, Terminal(
                             "fetch", server.address, "-o", self.path, "-f",
                             *args, shell='stty cols %d; exec "$@"'
                             % columns) as user:
+                        for _ in range(4):
+                            user.expect(b"\r")
+                        stream.release.set()
                         user.end()
-                    *lines, _ = re.split(b"received|weir-client:", user.seen, 1)
+                    *lines, _ = re.split(b"received|weir-client:", user.all, 1)
                     self.assertEqual(len(lines), 1)
-                    for line in lines[0].split(b"\r"):
+                    lines = lines[0].split(b"\r")
+                    self.assertEqual(len(lines[1]) > 0, columns > 1, lines)
+                    for line in lines:
                         self.assertLess(len(line.replace(b"\x08", b"")),
                                         columns, line)
                         self.assertNotIn(b"\n", line)

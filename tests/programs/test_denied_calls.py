@@ -292,8 +292,8 @@ class Clients(Sweep):
         self.addCleanup(server.__exit__)
         self.tcp, self.unix, self.files = map(server.address, range(3))
 
-    def client(self, calls, expected, *args, typed=b""):
-        """What succeeds says what matches that."""
+    def client(self, calls, expected, *args, typed=b"", made=None):
+        """What succeeds says what matches that, and has made that file."""
         def live(call, error):
             with tempfile.TemporaryFile() as stdin:
                 stdin.write(typed)
@@ -301,7 +301,11 @@ class Clients(Sweep):
                 life = Life(call, error, "WEIR_CLIENT",
                             *(arg.format(call, error) for arg in args), "-t",
                             "%dms" % (1000 * patience(call)), stdin=stdin)
-            return life.finish(expected)
+            problem = life.finish(expected)
+            if not problem and life.status == 0 and made and \
+                    not os.path.exists(made.format(call, error)):
+                return life.title + ": status 0, and there is no file"
+            return problem
         self.sweep(live, calls)
 
     def test_talk_works_or_says_why_not(self):
@@ -317,8 +321,9 @@ class Clients(Sweep):
 
     def test_fetch_works_or_says_why_not(self):
         os.mkdir(os.path.join(self.dir, "got"))
-        self.client(BOTH + FETCH, "", "fetch", self.files, "-o",
-                    os.path.join(self.dir, "got", "{}-{}"))
+        path = os.path.join(self.dir, "got", "{}-{}")
+        self.client(BOTH + FETCH, "^received %d bytes " % (SIZE + len(THANKS)),
+                    "fetch", self.files, "-o", path, made=path)
         sizes = {name: os.path.getsize(os.path.join(self.dir, "got", name))
                  for name in os.listdir(os.path.join(self.dir, "got"))}
         self.assertGreater(len(sizes), 0)

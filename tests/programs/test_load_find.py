@@ -13,8 +13,8 @@ import subprocess
 import threading
 import time
 
-from weirtest import (Server, TestCase, main, mostly, nobody, program, run,
-                      stolen)
+from weirtest import (DEADLINE, Server, TestCase, main, mostly, nobody,
+                      program, run, stolen)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -204,7 +204,7 @@ class Find(TestCase):
                 line = client.stdout.readline()
                 self.assertTrue(line)
             client.send_signal(signal.SIGINT)
-            text = client.communicate(timeout=60)[0]
+            text = client.communicate(timeout=DEADLINE)[0]
         self.assertEqual(client.returncode, 1, text)
         self.assertRegex(text, rb"interrupted: \d+ msg/s held wrong=0, not "
                          rb"confirmed\n$")

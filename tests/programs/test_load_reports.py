@@ -13,8 +13,8 @@ import signal
 import subprocess
 import unittest
 
-from weirtest import (PythonServer, Server, Terminal, TestCase, main, nobody,
-                      program, reset, run)
+from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase, main,
+                      nobody, program, reset, run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -913,7 +913,7 @@ class Gates(TestCase):
             self.addCleanup(client.kill)
             server.logs(rb"connection 10 ")
             client.send_signal(signal.SIGINT)
-            text = client.communicate(timeout=60)[0]
+            text = client.communicate(timeout=DEADLINE)[0]
         self.assertEqual(client.returncode, 1, text)
         self.assertIn(b"CUT SHORT", text)
         self.assertIn(b"errors=0 not judged", text)

@@ -97,6 +97,9 @@ class Starts(TestCase):
                      "-n", "100", "--start-at", str(at), "--json",
                      os.path.join(place, name)], stdout=subprocess.DEVNULL)
                     for name in ("a", "b")]
+                for client in clients:
+                    self.addCleanup(client.wait)
+                    self.addCleanup(client.kill)
                 status = [client.wait(lead + DEADLINE) for client in clients]
             if 2 in status:
                 continue  # the time was in the past
@@ -137,7 +140,10 @@ class Losses(TestCase):
                 [program("WEIR_CLIENT"), "load", server.address, "-c", "4",
                  "-d", "6s", "--reconnect", "--json", path],
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            served.wait(DEADLINE)
+            self.addCleanup(client.stderr.close)
+            self.addCleanup(client.wait)
+            self.addCleanup(client.kill)
+            self.assertTrue(served.wait(DEADLINE) or client.poll() is not None)
         if b"jansson" in client.communicate(timeout=DEADLINE)[1]:
             self.skipTest("this build has no jansson")
         with open(path) as file:

@@ -10,8 +10,8 @@ import signal
 import socket
 import stat
 
-from weirtest import (Server, TestCase, is_listening, main, read_all,
-                      read_exactly, run, sleeps, stuff, until)
+from weirtest import (DEADLINE, Server, TestCase, is_listening, main,
+                      read_all, read_exactly, run, sleeps, stuff, until)
 
 
 class Base(TestCase):
@@ -325,7 +325,7 @@ class Reload(Base):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(manager.close)
         manager.bind(self.folder() + "/notify")
-        manager.settimeout(60)
+        manager.settimeout(DEADLINE)
         self.configure("queue = 50\n")
         env = dict(os.environ, NOTIFY_SOCKET=manager.getsockname())
         with self.serve("--config", self.config, env=env) as server:

@@ -16,7 +16,7 @@ import unittest
 
 from certificates import (OPENSSL, CertifiedCase, make_certificate, make_crl,
                           make_expired_certificate)
-from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all,
+from weirtest import (DEADLINE, FirstServer, Server, TestCase, connect, main, read_all,
                       read_exactly, run, until)
 
 CURL = shutil.which("curl")
@@ -499,8 +499,8 @@ class Reload(TLSCase):
         except (ssl.SSLError, ConnectionError):
             return False
 
-    def live(self, *args, **kwargs):
-        return Server("echo+tls@127.0.0.1:0", "--tls-certificate",
+    def live(self, *args, kind=Server, **kwargs):
+        return kind("echo+tls@127.0.0.1:0", "--tls-certificate",
                       self.place + "/live.pem", "--tls-key",
                       self.place + "/live.key", *args, **kwargs)
 
@@ -619,20 +619,16 @@ class Reload(TLSCase):
             self.assertTrue(all(made))
 
     def test_a_successor_has_the_new_certificate(self):
-        with self.live() as server:
+        with self.live(kind=FirstServer) as server:
             self.install("second")
             where = server.address()
             server.process.send_signal(signal.SIGUSR2)
             until(lambda: server.out.data.count(b"\nready\n") > 1,
                   "the successor")
-            successor = int(server.out.data.split(b"\npid ")[-1].split()[0])
-            try:
-                self.assertEqual(server.process.wait(DEADLINE), 0)
-                with self.wrap(connect(where)) as client:
-                    subject = client.getpeercert()["subject"]
-                    self.assertIn((("commonName", "second"),), subject)
-            finally:
-                os.kill(successor, signal.SIGTERM)
+            self.assertEqual(server.process.wait(DEADLINE), 0)
+            with self.wrap(connect(where)) as client:
+                subject = client.getpeercert()["subject"]
+                self.assertIn((("commonName", "second"),), subject)
 
     def session(self, context, sock, session=None):
         with context.wrap_socket(sock, session=session,
@@ -647,7 +643,8 @@ class Reload(TLSCase):
             file.write(os.urandom(80))
         os.chmod(keys, 0o600)
         for args, is_good in (("--tls-ticket-keys", keys), True), ((), False):
-            with self.subTest(args=args), self.live(*args) as server:
+            with self.subTest(args=args), \
+                    self.live(*args, kind=FirstServer) as server:
                 where, context = server.address(), self.context()
                 session, _ = self.session(context, server.connect())
                 self.assertTrue(self.session(context, server.connect(),
@@ -659,14 +656,9 @@ class Reload(TLSCase):
                 server.process.send_signal(signal.SIGUSR2)
                 until(lambda: server.out.data.count(b"\nready\n") > 1,
                       "the successor")
-                successor = int(server.out.data.split(b"\npid ")[-1].split()
-                                [0])
-                try:
-                    self.assertEqual(server.process.wait(DEADLINE), 0)
-                    self.assertEqual(self.session(context, connect(where),
-                                                  session)[1], is_good)
-                finally:
-                    os.kill(successor, signal.SIGTERM)
+                self.assertEqual(server.process.wait(DEADLINE), 0)
+                self.assertEqual(self.session(context, connect(where),
+                                              session)[1], is_good)
 
     def test_the_sandbox_leaves_the_files_in_reach(self):
         with self.live("--sandbox", ready=False) as server:

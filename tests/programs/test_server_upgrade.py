@@ -16,10 +16,11 @@ import subprocess
 import sys
 import threading
 
-from weirtest import (SLOWNESS, Server, TestCase, ask, connect, main, program,
+from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask, connect, main, program,
                       read_all, read_exactly, run, shared_libraries, stuff,
                       until)
 
+LONG = 3 * DEADLINE  # more than an upgrade may take
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
 
 
@@ -78,20 +79,6 @@ class Load:
         self.is_over = True
         for thread in self.threads:
             thread.join()
-
-
-class FirstServer(Server):
-    """Leaving the context ends its successors, too."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.pid_file = args[args.index("-p") + 1]
-
-    def __exit__(self, *unused):
-        with contextlib.suppress(OSError, ValueError):
-            with open(self.pid_file) as file:
-                os.kill(int(file.read()), signal.SIGKILL)
-        super().__exit__()
 
 
 # Run a program with a filter of system calls: NUMBER ANSWER PROGRAM [ARGUMENT].
@@ -187,7 +174,7 @@ class Upgrade(Base):
                     self.assertEqual(read_exactly(one, 5), b"hello")
                 pid = self.upgrade()
                 self.assertEqual(client.recv(1), b"")
-                self.assertEqual(server.process.wait(60), 0)
+                self.assertEqual(server.process.wait(LONG), 0)
                 self.assertTrue(is_alive(pid))
             for where in (server.address(), server.address(1)):
                 self.check_echo(where)
@@ -197,7 +184,7 @@ class Upgrade(Base):
     def test_the_signal_does_the_same(self):
         with self.serve() as server:
             server.process.send_signal(signal.SIGUSR2)
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             self.assertNotEqual(self.pid(), server.pid)
             self.check_echo(server.address())
             self.end_last(server)
@@ -230,7 +217,7 @@ class Upgrade(Base):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(manager.close)
         manager.bind(self.folder() + "/notify")
-        manager.settimeout(60)
+        manager.settimeout(LONG)
         with self.serve(env=dict(self.env, NOTIFY_SOCKET=manager.getsockname(),
                                  WATCHDOG_USEC="2000000")) as server:
             pid = self.upgrade()
@@ -242,7 +229,7 @@ class Upgrade(Base):
                              "MAINPID=%d\nREADY=1\nWATCHDOG=1" % pid)
             self.assertEqual(said.count("READY=1"), 1)
             self.assertNotIn("STOPPING=1", said)
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             os.kill(pid, signal.SIGTERM)
             while manager.recv(4096) != b"STOPPING=1":
                 pass
@@ -253,7 +240,7 @@ class Upgrade(Base):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(manager.close)
         manager.bind(self.folder() + "/notify")
-        manager.settimeout(60)
+        manager.settimeout(LONG)
         with self.serve("--keep-listeners", "echo@127.0.0.1:0", env=dict(
                 self.env, NOTIFY_SOCKET=manager.getsockname())) as server:
             pid = self.upgrade()
@@ -267,7 +254,7 @@ class Upgrade(Base):
                 line = manager.recv(4096).decode()
                 if line.startswith("FDSTORE=1\n"):
                     again.add(line)
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             os.kill(pid, signal.SIGTERM)
             while manager.recv(4096) != b"STOPPING=1":
                 pass
@@ -289,7 +276,7 @@ class Upgrade(Base):
                 client.setblocking(True)
                 while client.recv(65536):
                     pass
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
 
     def test_a_socket_that_the_successor_does_not_want_is_gone(self):
         config, control = self.folder() + "/config", self.where + "/control"
@@ -301,7 +288,7 @@ class Upgrade(Base):
             with open(config, "w"):
                 pass
             server.process.send_signal(signal.SIGUSR2)
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             self.assertFalse(os.path.exists(control))
             self.check_echo(server.address())
             self.end_last(server)
@@ -318,7 +305,7 @@ class Upgrade(Base):
                         env=env) as server:
             install()
             self.upgrade()
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             self.check_echo(server.address())
             self.end_last(server)
 
@@ -463,7 +450,7 @@ class Filtered(Base):
     def test_a_successor_whose_guard_is_killed_is_known(self):
         with self.serve(under=filtered(CLOSE_RANGE, KILLED)) as server:
             self.upgrade()
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             self.check_echo(server.address())
             self.end_last(server)
 
@@ -534,7 +521,7 @@ class Broken(Base):
             # A good one may need more than its time on a busy machine.
             until(lambda: self.ctl("upgrade").returncode == 0, "the upgrade")
             self.assertNotEqual(self.pid(), server.pid)
-            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(server.process.wait(LONG), 0)
             self.end_last(server)
 
     def test_its_status_is_known_though_children_are_ignored(self):

@@ -231,7 +231,11 @@ class Pump:
 
 
 class Server:
-    """weir-server, running.  Leaving the context ends it, if it still is."""
+    """weir-server, running.  Leaving the context ends it, if it still is.  It
+    fails if the server has crashed by then, and the test has not seen it."""
+
+    CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+               signal.SIGSEGV, signal.SIGSYS)
 
     def __init__(self, *args, ready=True, port=True, under=(), **kwargs):
         if port and not any("@" in arg for arg in args):
@@ -251,18 +255,25 @@ class Server:
         try:
             if self._wait:
                 self.out.expect(rb"^ready\n")
-        except BaseException:
-            self.__exit__()
+        except BaseException as failure:
+            self.__exit__(type(failure))
             raise
         return self
 
-    def __exit__(self, *unused):
-        if self.process.poll() is None:
-            self.process.kill()
+    def __exit__(self, failure=None, *unused):
+        is_known = self.process.returncode is not None
+        status = self.process.poll()
+        self.kill()
         self.process.wait()
         for pump in (self.out, self.err):
             if pump:
                 pump.close()
+        if not failure and not is_known and status and -status in self.CRASHES:
+            raise AssertionError("the server has ended by signal %d, after %r"
+                                 % (-status, self.err and self.err.data))
+
+    def kill(self):
+        self.process.kill()
 
     def address(self, i=0):
         """Of listener i, as a client writes it."""
@@ -297,6 +308,18 @@ class Server:
             return status, None
         return status, {k: int(v) for k, v in
                         (pair.split("=") for pair in last.split()[1:])}
+
+
+class FirstServer(Server):
+    """Leaving the context ends its successors, too, and those that have not
+    told their pid yet."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, start_new_session=True, **kwargs)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 def connect(where, timeout=DEADLINE):
