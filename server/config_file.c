@@ -83,8 +83,7 @@ static void report_unread(const char *path, int rc)
 /* The whole file, with a NUL at its end; NULL after printing an error. */
 static char *read_file(const char *path)
 {
-	/* O_NONBLOCK: the writer of a pipe must not make us wait without end.
-	 */
+	/* O_NONBLOCK: opening a pipe that nobody writes would never end. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char *text = fd >= 0 ? malloc(FILE_MOST + 1) : NULL;
 	size_t len = 0;
