@@ -15,12 +15,13 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
+from datetime import datetime, timezone
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 import test_server_prometheus as names
 from browser import CHROMIUM, WIDTH, Browser
-from certificates import OPENSSL, make_certificate
+from certificates import OPENSSL, make_certificate, make_crl
 from flooding import Load
 from test_server_status import Status
 from test_server_tls import is_built
@@ -207,13 +208,21 @@ class Prometheus(TestCase):
         status, said = self.check("rules", path)
         self.assertNotEqual(status, 0, said)
 
+    def ask(self, port, what):
+        with urllib.request.urlopen("http://127.0.0.1:%d/api/v1/%s" % (
+                port, what), timeout=DEADLINE) as page:
+            return json.load(page)["data"]
+
     def query(self, port, what):
-        with urllib.request.urlopen(
-                "http://127.0.0.1:%d/api/v1/query?query=%s" % (
-                    port, urllib.parse.quote(what)),
-                timeout=DEADLINE) as page:
-            return [float(r["value"][1])
-                    for r in json.load(page)["data"]["result"]]
+        found = self.ask(port, "query?query=" + urllib.parse.quote(what))
+        return [float(r["value"][1]) for r in found["result"]]
+
+    def wait_for_alerts(self, port):
+        """Until they have been evaluated with what is known now."""
+        now = datetime.now(timezone.utc)
+        until(lambda: all(datetime.fromisoformat(group["lastEvaluation"]) > now
+                          for group in self.ask(port, "rules")["groups"]),
+              "evaluation")
 
     @contextlib.contextmanager
     def scraping(self, *servers):
@@ -245,26 +254,34 @@ class Prometheus(TestCase):
             self.assertEqual(
                 len(self.query(port, "weir_queue_wait_seconds_bucket")), 32)
 
-    def with_certificate(self, days):
+    def with_certificate(self, days=30, hours=24):
+        """It ends after the days, the list of revoked ones after the hours."""
         folder = self.folder()
         make_certificate(folder, "server", ca=None, days=days)
+        make_certificate(folder, "ca", ca=None, names=None)
+        make_crl(folder, "none", [], hours=hours)
         return Status("echo+tls@127.0.0.1:0",
                       "--tls-certificate", folder + "/server.pem",
-                      "--tls-key", folder + "/server.key")
+                      "--tls-key", folder + "/server.key",
+                      "--tls-client-ca", folder + "/ca.pem",
+                      "--tls-crl", folder + "/none.crl")
 
-    def test_a_certificate_that_ends_within_two_weeks_is_an_alert(self):
-        """The control: one that ends a day later is none."""
+    def test_what_ends_soon_is_an_alert(self):
+        """The control: what ends a little later is none."""
         if not OPENSSL:
             self.skipTest("openssl is not installed")
         if not is_built():
             self.skipTest("weir-server is built without TLS")
-        alerts = 'ALERTS{alertname="WeirCertificateEnds"%s}'
-        with self.with_certificate(14) as soon, \
-                self.with_certificate(15) as later, \
-                self.scraping(soon, later) as port:
-            until(lambda: self.query(port, alerts % (
-                ',instance="%s"' % soon.status_address())) == [1.0], "alert")
-            self.assertEqual(self.query(port, alerts % ""), [1.0])
+        alerts = {"days": 'ALERTS{alertname="WeirCertificateEnds"%s}',
+                  "hours": 'ALERTS{alertname="WeirRevocationListEnds"%s}'}
+        for unit, soon, later in ("days", 14, 15), ("hours", 6, 7):
+            with self.with_certificate(**{unit: soon}) as first, \
+                    self.with_certificate(**{unit: later}) as second, \
+                    self.scraping(first, second) as port:
+                self.wait_for_alerts(port)
+                self.assertEqual(self.query(port, alerts[unit] % (
+                    ',instance="%s"' % first.status_address())), [1.0])
+                self.assertEqual(self.query(port, alerts[unit] % ""), [1.0])
 
     def answers(self, port, what):
         try:

@@ -45,7 +45,7 @@ def make_expired_certificate(folder):
             "-days", "-1", "-out", path + ".pem")
 
 
-def make_crl(folder, name, revoked, ca="ca", days=1):
+def make_crl(folder, name, revoked, ca="ca", hours=24):
     """NAME.crl of that authority, with these certificates."""
     index = os.path.join(folder, name + ".index")
     with open(index, "w", encoding="ascii") as file:
@@ -61,7 +61,7 @@ def make_crl(folder, name, revoked, ca="ca", days=1):
         file.write("[ca]\ndefault_ca = a\n[a]\ndatabase = %s\n"
                    "default_md = sha256\n" % index)
     openssl("ca", "-config", config, "-gencrl", "-cert", folder + "/%s.pem" %
-            ca, "-keyfile", folder + "/%s.key" % ca, "-crldays", str(days),
+            ca, "-keyfile", folder + "/%s.key" % ca, "-crlhours", str(hours),
             "-out", os.path.join(folder, name + ".crl"))
 
 

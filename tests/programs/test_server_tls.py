@@ -473,7 +473,7 @@ class Serving(TLSCase):
         ends = self.ends()
         self.assertEqual(list(ends), ["certificate"])
         self.assertTrue(29 < ends["certificate"] <= 30, ends)
-        make_crl(self.made, "week", [], days=7)
+        make_crl(self.made, "week", [], hours=7 * 24)
         ends = self.ends("--tls-client-ca", self.file("ca.pem"),
                          "--tls-crl", self.file("week.crl"))
         self.assertTrue(29 < ends["certificate"] <= 30, ends)
