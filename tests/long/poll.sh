@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# poll.sh : the tests in C with the library built with --with-poller=poll.
+# poll.sh : the tests in C with the library built with --with-poller=poll.  Those
+# of the programs: poll_programs.sh.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 work=$(mktemp -d) || exit 99
