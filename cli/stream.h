@@ -26,7 +26,7 @@ int stream_write(int fd, const void *data, size_t len);
 FILE *stream_out(void);
 FILE *stream_err(void);
 
-/* Write what stream_out() holds.  Returns 0, or -errno if a write to it failed. */
+/* Write what stream_out() holds.  Returns 0, or -errno of a failed write. */
 int stream_flush(void);
 
 /* fileno() that works for these two as well. */
