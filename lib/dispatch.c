@@ -25,8 +25,6 @@ enum step {
 	STEP_GONE   /* not ours any more */
 };
 
-/* --------------------------------------------------------------- callbacks */
-
 /* Most callbacks send nothing to other connections. */
 static WR_INLINE void flush_others(struct wr_context *ctx)
 {
@@ -49,8 +47,6 @@ static void run_close_callbacks(struct weir_conn *c)
 	(void)wr_context_leave(ctx);
 	flush_others(ctx);
 }
-
-/* ----------------------------------------------------------------- the end */
 
 /* Health checks of proxies connect, send at most a header, and close. */
 static bool is_probe(const struct weir_conn *c, int end)
@@ -212,8 +208,6 @@ static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 	return begin_close(c, WEIR_END_ERROR);
 }
 
-/* ------------------------------------------------------------- the verdict */
-
 static WR_INLINE void add_events(struct weir_conn *c, uint32_t events)
 {
 	if (events & (WR_EV_IN | WR_EV_HUP)) {
@@ -255,10 +249,7 @@ static WR_INLINE enum step wait_for_events(struct weir_conn *c)
 	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
 }
 
-/*
- * Many peers close the socket without TLS's own end of data.  Between messages
- * nothing can be missing.
- */
+/* Many peers omit TLS's own end; between messages nothing can be missing. */
 static int end_of_lost(const struct weir_conn *c)
 {
 	bool is_whole = c->layer && c->layer->is_truncated &&
@@ -274,16 +265,12 @@ static enum step lose(struct weir_conn *c, int rc)
 	return begin_close(c, end_of_lost(c));
 }
 
-/* An input call has found the peer gone. */
 static bool is_reset(struct weir_conn *c)
 {
 	return c->in.error && wr_conn_is_lost(c, c->in.error);
 }
 
-/*
- * The handler knows that the input has ended, or was called for that and did
- * not look.
- */
+/* True also if the handler was called for the end and did not look. */
 static bool knows_end(struct weir_conn *c)
 {
 	if (c->call.input == WR_INPUT_EOF || c->rare & WR_RARE_END_GIVEN ||
@@ -301,9 +288,8 @@ static bool is_held(const struct weir_conn *c)
 }
 
 /*
- * The handler knows the end.  True: bytes of an incomplete message are left,
- * and the handler is called for them: once in any case, then again as long as
- * each call takes a message or the input is held.
+ * True: the handler is called for the rest of the input: once in any case, then
+ * as long as each call takes a message or the input is held.
  */
 static bool note_end_given(struct weir_conn *c)
 {
@@ -316,7 +302,6 @@ static bool note_end_given(struct weir_conn *c)
 	       (is_news || c->call.messages > 0 || is_held(c));
 }
 
-/* After WEIR_AGAIN or WEIR_WAIT, if knows_end(). */
 static enum step end_of_input(struct weir_conn *c)
 {
 	bool is_for_input = c->call.why == WEIR_INPUT;
@@ -512,8 +497,6 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	return verdict;
 }
 
-/* ----------------------------------------------------- sessions on stacks */
-
 static enum step apply_expired(struct weir_conn *c, int verdict, bool was_off);
 
 static enum step leave_session(struct weir_conn *c)
@@ -552,10 +535,6 @@ static enum step resume_session(struct weir_conn *c, int rc)
 		       : apply_verdict(c, verdict);
 }
 
-/*
- * An accepted connection whose handler was not called yet is refused.  At a
- * deadline the connection ends without its last callback.
- */
 static enum step go_without_stack(struct weir_conn *c, bool is_first, int rc)
 {
 	bool has_expired = c->call.why == WEIR_EXPIRED;
@@ -589,9 +568,8 @@ static enum step begin_session(struct weir_conn *c, int why, bool was_off)
 }
 
 /*
- * Resume the session with the result of its wait.  A session that ignores
- * errors must not run without end: after a second failure without a park in
- * between it goes behind the others first.
+ * A session that ignores errors must not run without end: after a second
+ * failure without a park in between it goes behind the others first.
  */
 static enum step end_session_wait(struct weir_conn *c, int rc)
 {
@@ -624,9 +602,8 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 }
 
 /*
- * A call for another reason than input.  Its verdict says whether the handler
- * is called for input from now on.  If a pause goes on, its deadline stays as
- * it was.  A call by a timer does not restart the idle time.
+ * The verdict says whether the handler is called for input from now on.  If a
+ * pause goes on, its deadline stays.  A timer does not restart the idle time.
  */
 static enum step call_aside(struct weir_conn *c, int why)
 {
@@ -648,8 +625,6 @@ static enum step call_aside(struct weir_conn *c, int why)
 		wr_conn_set_active(c, active_at);
 	return step;
 }
-
-/* ---------------------------------------------------------------- deadlines */
 
 /*
  * A handler that knows the end of the input and waits for more means WEIR_KEEP.
@@ -727,8 +702,6 @@ static bool note_timer(struct weir_conn *c)
 		c->events |= WR_EV_TIMER;
 	return has_passed;
 }
-
-/* ------------------------------------------------------ before a callback */
 
 static enum step turn_away(struct weir_conn *c, int outcome, const char *why)
 {
@@ -819,8 +792,6 @@ static enum step go_on_without_header(struct weir_conn *c)
 		       ? end_now(c, WEIR_END_DRAIN)
 		       : STEP_PARK;
 }
-
-/* --------------------------------------------------------------- next step */
 
 /*
  * The drain callback comes last: after input that is there, queued output, and
@@ -927,10 +898,7 @@ static enum step check_due(struct weir_conn *c)
 	return rc > 0 ? STEP_ON : expire(c);
 }
 
-/*
- * A handler can cause each of these reasons itself in every call.  They take
- * turns, so that none of them keeps another waiting.
- */
+/* A handler can cause each of these itself in every call: they take turns. */
 static const struct turn {
 	uint8_t why;
 	uint32_t event; /* 0: input */
@@ -972,8 +940,6 @@ static enum step call_in_turn(struct weir_conn *c)
 	c->events &= ~turn->event;
 	return c->service->set.readable ? call_aside(c, turn->why) : STEP_ON;
 }
-
-/* ------------------------------------------------------------------ layers */
 
 static int make_layer(struct weir_conn *c)
 {
@@ -1035,10 +1001,7 @@ static void pass_handshake(struct wr_core *core, int ended)
 		wr_sched_submit(&core->sched, WR_QUEUE_READY, next, 0);
 }
 
-/*
- * A step may take milliseconds: another worker takes the other work meanwhile,
- * and the time is read again afterwards.
- */
+/* A step may take milliseconds: another worker takes the other work. */
 static int shake_hands(struct weir_conn *c)
 {
 	int rc;
@@ -1088,7 +1051,6 @@ static bool has_step(const struct weir_conn *c)
 	return c->layer ? !c->layer->has_begun : c->service->layer_speaks_first;
 }
 
-/* In a stop: the peer has sent nothing for long, and nothing is left to do. */
 static bool is_idle_in_drain(struct weir_conn *c)
 {
 	if (wr_core_phase(c->core) < WR_PHASE_DRAINING)
@@ -1100,7 +1062,6 @@ static bool is_idle_in_drain(struct weir_conn *c)
 	return !has_step(c) && c->ctx->now >= wr_conn_drain_until(c, true);
 }
 
-/* WEIR_END_NONE: nothing ends it. */
 static int end_without_layer(struct weir_conn *c)
 {
 	if (atomic_load(&c->is_cut))
@@ -1149,10 +1110,7 @@ static bool wants_input(const struct weir_conn *c)
 	       !wr_conn_is_congested(c);
 }
 
-/*
- * A layer has bytes of its own, so that what the socket has is not always
- * input.
- */
+/* What the socket has may be bytes of the layer, and no input. */
 static enum step go_on_layer(struct weir_conn *c)
 {
 	enum step step = STEP_ON;
@@ -1164,10 +1122,7 @@ static enum step go_on_layer(struct weir_conn *c)
 	return step;
 }
 
-/*
- * The handler knows the end of the input and wants none, and the output has
- * been shut down: nothing can come or go.
- */
+/* Nothing can come or go. */
 static bool is_finished(struct weir_conn *c)
 {
 	const int ended = WR_RARE_INPUT_OFF | WR_RARE_END_GIVEN;
@@ -1183,10 +1138,7 @@ static WR_INLINE enum step call_for_input(struct weir_conn *c)
 			    sv->readable ? sv->readable : sv->session);
 }
 
-/*
- * Its last callback was for input, and only input or output can be its next
- * step.
- */
+/* Only input or output can be its next step. */
 static WR_INLINE bool is_plain(const struct weir_conn *c)
 {
 	const uint32_t plain = WR_EV_IN | WR_EV_OUT | WR_EV_HUP;
@@ -1260,8 +1212,6 @@ static enum step choose_step(struct weir_conn *c)
 		return leave_input(c, rest);
 	return call_for_input(c);
 }
-
-/* ----------------------------------------------------------------- parking */
 
 /* Input that was seen and left unread is not reported again. */
 static WR_INLINE void expect_edges(struct weir_conn *c, unsigned interest)
@@ -1369,10 +1319,7 @@ static enum step park(struct weir_conn *c)
 	return step == STEP_ON ? park_until(c, at) : step;
 }
 
-/*
- * It may be queued again and again, and never be parked: the poller has to
- * report input that comes.
- */
+/* It may never be parked: the poller has to report input that comes. */
 static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
@@ -1390,18 +1337,13 @@ static enum step requeue(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-/* ------------------------------------------------------------- connecting */
-
 static enum step end_attempt(struct weir_conn *c, int end)
 {
 	wr_dialled_give_up(c);
 	return end_now(c, end);
 }
 
-/*
- * Wake-ups and the drain are left until it is connected.  The deadline is the
- * time of the next step.
- */
+/* Wake-ups and the drain are left until it is connected. */
 static enum step go_on_connecting(struct weir_conn *c)
 {
 	int64_t at;

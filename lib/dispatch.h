@@ -6,9 +6,8 @@
 #include "conn.h"
 
 /*
- * Run an owned connection in WR_CONN_RUNNING until it is parked, queued,
- * lingering or closed; the caller does not own it afterwards.  The events are
- * added to those in the owner word.
+ * c is RUNNING and owned; the caller does not own it afterwards.  The events
+ * are added to those in the owner word.
  */
 void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events);
 

@@ -72,10 +72,7 @@ static inline void wr_outbox_count(struct wr_outbox *o, size_t more)
 			      memory_order_relaxed);
 }
 
-/*
- * The fast path: copy into the last chunk, or into *spare if the list is empty.
- * False: no room.
- */
+/* Copy into the last chunk, or *spare if the list is empty.  False: no room. */
 static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 					size_t len, struct wr_chunk **spare)
 {
@@ -95,21 +92,17 @@ static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 	return true;
 }
 
-/*
- * Append len (> 0) bytes of the pieces, from byte skip on; all or nothing.
- * Uses *spare first (spare may be NULL).  0 or -ENOMEM.
- */
+/* All or nothing of len (> 0) bytes, from byte skip on.  spare may be NULL. */
 int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 		     size_t skip, size_t len, struct wr_chunk **spare);
 
-/* From byte skip on; takes a reference on success.  0 or -ENOMEM. */
+/* From byte skip on; takes a reference on success. */
 int wr_outbox_append_message(struct wr_outbox *o, weir_msg *msg, size_t skip);
 
-/* Takes ownership of fd on success.  0 or -ENOMEM. */
+/* Takes ownership of fd on success. */
 int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 			  uint64_t len);
 
-/* At most cap pieces of a chunk of messages.  How many. */
 int wr_outbox_message_pieces(struct wr_chunk *k, struct iovec *iov, int cap);
 
 /* At most cap pieces from the front, up to the first file. */
@@ -132,10 +125,7 @@ static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
 	return n;
 }
 
-/*
- * The fast path: the bytes that were sent are all of the only chunk, which
- * becomes *spare again.  False: they are not.
- */
+/* True: the only chunk was sent whole, and is *spare again. */
 static inline bool wr_outbox_try_empty(struct wr_outbox *o, size_t len,
 				       struct wr_chunk **spare)
 {
@@ -155,7 +145,6 @@ static inline bool wr_outbox_try_empty(struct wr_outbox *o, size_t len,
 void wr_outbox_advance(struct wr_outbox *o, size_t len,
 		       struct wr_chunk **spare);
 
-/* Remove the file at the front. */
 void wr_outbox_drop_file(struct wr_outbox *o);
 
 void wr_outbox_clear(struct wr_outbox *o);
