@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection: where it is, its deadlines, calls of other threads,
- * its end.
+ * The life of a connection: where it is, its deadlines, its end.
  *
  * "No reply is lost by a close": the kernel answers a close with unread input,
  * and input after a close, with a reset, which destroys data the peer has not
@@ -21,9 +20,6 @@
 #include "probe.h"
 #include "sys.h"
 
-/* ------------------------------------------------------------- where it is */
-
-/* By enum wr_where: a bit for each one that it may move to. */
 static const uint16_t legal[WR_CONN_WHERE_COUNT] = {
 	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_READY,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_PARKED |
@@ -125,8 +121,6 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what)
 		wr_sys_eventfd_signal(core->acceptor_wake_fd);
 }
 
-/* --------------------------------------------------------------- deadlines */
-
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 {
 	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
@@ -150,11 +144,7 @@ static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 	return wr_deadline_at(since, wr_conn_timeout(c, which));
 }
 
-/*
- * The write deadline, or an earlier time to see what the peer has taken: four
- * times while the deadline runs, so that progress is noticed late by a quarter
- * of it at most.
- */
+/* Four checks while write_ms runs, to see what the peer has taken. */
 int64_t wr_conn_stall_at(struct weir_conn *c)
 {
 	int64_t since, at, part;
@@ -174,7 +164,6 @@ bool wr_conn_has_outlived(const struct weir_conn *c)
 	return time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now;
 }
 
-/* No byte that comes moves it. */
 static int64_t handshake_at(const struct weir_conn *c)
 {
 	return time_after(c, c->layer ? c->layer->since : c->born_at,
@@ -202,9 +191,9 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 }
 
 /*
- * Unsent output holds the input.  Once it no longer does, the peer has all of
- * read_ms for the rest of its message.  The output of other connections may be
- * what was sent: then this one's part of outbox_total has grown.
+ * When output no longer holds the input, the peer has all of read_ms again.
+ * The output of other connections may be what was sent: then this one's part of
+ * outbox_total has grown.
  */
 static bool is_message_held(struct weir_conn *c, bool has_output)
 {
@@ -271,8 +260,6 @@ void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at)
 		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 }
 
-/* ----------------------------------------------------------------- cutting */
-
 static void cut_locked(struct weir_conn *c)
 {
 	bool is_gone = c->fd < 0 && !c->is_connecting && !c->is_spawned;
@@ -330,8 +317,6 @@ void wr_conn_try_cut(struct weir_conn *c)
 	cut_locked(c);
 	wr_word_unlock(&c->lock);
 }
-
-/* ------------------------------------------------------------------ ending */
 
 static bool is_loss(int error)
 {
@@ -534,7 +519,6 @@ static void drop_header(struct weir_conn *c)
 	wr_sys_free(proxy);
 }
 
-/* It counts against max_connections no longer. */
 static void leave_place(struct weir_conn *c)
 {
 	if (c->has_no_place)
@@ -546,7 +530,6 @@ static void leave_place(struct weir_conn *c)
 	atomic_fetch_sub(&c->table->places, 1);
 }
 
-/* How a handshake has failed. */
 static int failure_of_layer(struct weir_conn *c)
 {
 	if (c->layer->failure)
@@ -673,7 +656,6 @@ static void call_refused(struct weir_conn *c, const char *why)
 	set->refused(peer, has_via ? via : NULL, why, set->arg);
 }
 
-/* The program logs it, or else the library. */
 static void conn_tell_refusal(struct weir_conn *c, const char *why)
 {
 	struct wr_core *core = c->core;
@@ -718,8 +700,6 @@ void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why)
 	wr_conn_hang_up(c);
 	wr_conn_close_and_count(c, c->ctx->stats, outcome);
 }
-
-/* --------------------------------------------- references, other threads */
 
 /*
  * A reference keeps the slot and the table.  All else is used under the

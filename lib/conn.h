@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection inside the library.
+ * A connection inside the library: a slot of a table, recycled under a new
+ * generation.  One of weir_dial() has no core and no table.
  *
- * It has one owner at a time: the acceptor, a queue, a worker, or the acceptor
- * again while it lingers.  A parked connection has none; the thread that posts
- * an event to it becomes its owner (owner.h).  Only wr_conn_move(), the two
- * functions beside it and the release of a slot change where it is, and assert
- * that the move is legal.
- * Only wr_conn_close_and_count() enters its outcome in the ledger.
- *
- * A connection is a slot of a table, recycled under a new generation.  One of
- * weir_dial() has no core and no table.
+ * It has at most one owner (docs/ARCHITECTURE.md).  A function is for the owner
+ * unless its comment, or the field key of what it reads, says otherwise.
  */
 #ifndef WR_CONN_H
 #define WR_CONN_H
@@ -52,7 +46,7 @@ enum wr_end {
 enum wr_in_end {
 	WR_IN_OPEN,
 	WR_IN_SHUT, /* the handler called SHUT_RD */
-	WR_IN_EOF   /* end of input was read */
+	WR_IN_EOF
 };
 
 enum wr_out_end {
@@ -102,7 +96,7 @@ enum wr_wait {
 
 /* A wait of a session for something besides its peer. */
 struct wr_other {
-	int64_t at; /* the wait ends at this time */
+	int64_t at;
 	/*
 	 * A drain ends it WR_MESSAGE_QUIET_NS after this time; 0: at once;
 	 * WR_NEVER_AT: never.
@@ -120,10 +114,7 @@ enum wr_eviction {
 };
 
 /* Requests to the acceptor. */
-enum {
-	WR_INBOX_LINGER = 1, /* linger, then close */
-	WR_INBOX_RESCHEDULE = 2
-};
+enum { WR_INBOX_LINGER = 1, WR_INBOX_RESCHEDULE = 2 };
 
 struct wr_in {
 	struct wr_buffer buf;
@@ -326,20 +317,15 @@ static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
 
 /* ------------------------------------------------------------------- conn */
 
-/* Start a connection in a free slot. */
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now);
 
-/* Owner: idle time counts from then on. */
 static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
 {
 	atomic_store_explicit(&c->active_at, at, memory_order_relaxed);
 }
 
-/*
- * Owner: answer a request to end.  True: it ends, as it has been idle for long
- * enough and the server is still full.
- */
+/* Answer a request to end.  True: it ends, as it is idle and room is short. */
 bool wr_conn_evict(struct weir_conn *c);
 
 static inline bool wr_conn_was_asked(const struct weir_conn *c)
@@ -348,7 +334,7 @@ static inline bool wr_conn_was_asked(const struct weir_conn *c)
 	       WR_EVICTION_ASKED;
 }
 
-/* Owner, before it is parked: a request to end that left it open is over. */
+/* Before it is parked: a request to end that left it open is over. */
 static inline void wr_conn_keep(struct weir_conn *c)
 {
 	if (wr_conn_was_asked(c))
@@ -357,7 +343,6 @@ static inline void wr_conn_keep(struct weir_conn *c)
 		c->is_evicted = false;
 }
 
-/* Owner: its handler was given a message, or it ends. */
 static inline void wr_conn_prove(struct weir_conn *c)
 {
 	if (c->is_unproven)
@@ -365,10 +350,9 @@ static inline void wr_conn_prove(struct weir_conn *c)
 	c->is_unproven = false;
 }
 
-/* Owner: change where it is. */
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 
-/* Worker: the same for the two moves of each message, RUNNING to PARKED ... */
+/* Worker: wr_conn_move() for the two moves of each message. */
 static WR_INLINE void wr_conn_enter_parked(struct weir_conn *c,
 					   struct wr_stats *stats)
 {
@@ -377,7 +361,6 @@ static WR_INLINE void wr_conn_enter_parked(struct weir_conn *c,
 	atomic_store_explicit(&c->where, WR_CONN_PARKED, memory_order_release);
 }
 
-/* ... and PARKED to RUNNING. */
 static WR_INLINE void wr_conn_leave_parked(struct weir_conn *c,
 					   struct wr_stats *stats)
 {
@@ -386,46 +369,34 @@ static WR_INLINE void wr_conn_leave_parked(struct weir_conn *c,
 	atomic_store_explicit(&c->where, WR_CONN_RUNNING, memory_order_release);
 }
 
-/*
- * Any thread: post events.  A connection without an owner goes to the ready
- * list; a session that waits on its worker is woken.
- */
+/* Any thread.  Queues it if it has no owner; wakes a session on a worker. */
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
 		  uint32_t generation, uint32_t events);
 
-/*
- * Owner: the time of the next check.  A deadline has passed if it is not after
- * ctx->now.
- */
+/* The time of the next check.  If not after ctx->now, a deadline has passed. */
 int64_t wr_conn_due_at(struct weir_conn *c);
 
 /* The same for the output alone. */
 int64_t wr_conn_stall_at(struct weir_conn *c);
 
-/* Owner, after wr_conn_due_at(): the deadline as WEIR_END_... */
+/* After wr_conn_due_at(): the deadline as WEIR_END_... */
 uint8_t wr_conn_due_end(struct weir_conn *c);
 
-/* Owner: its lifetime has passed. */
 bool wr_conn_has_outlived(const struct weir_conn *c);
 
 /*
- * In a drain: how long to wait for a first message, or for the rest of one
+ * In a drain: until when to wait for a first message, or for the rest of one
  * (is_mid).  0: do not wait.
  */
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
 
-/* Owner: its timer has passed; it is off then. */
+/* True: its timer has passed, and is off now. */
 bool wr_conn_take_timer(struct weir_conn *c);
 
 /*
- * Owner: ask the acceptor for a deadline check at this time.  "No deadline is
- * missed": the owner writes due_at, then reads check_at; the acceptor writes
- * check_at, then reads due_at.  One of them sees the other.
- *
- * Moving a deadline to a later time costs nothing: the check at the earlier
- * time finds the new one, or posts an event that is too early.  After that
- * event no check is outstanding, so the next deadline starts from "never"
- * (wr_conn_forget_check).
+ * Ask the acceptor for a deadline check at this time.  "No deadline is missed":
+ * the owner writes due_at, then reads check_at; the acceptor writes check_at,
+ * then reads due_at.  One of them sees the other.
  */
 void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at);
 
@@ -437,99 +408,74 @@ static inline void wr_conn_set_due(struct weir_conn *c, int64_t at)
 		atomic_store_explicit(&c->due_at, at, memory_order_relaxed);
 }
 
-/* Owner, on WR_EV_DEADLINE: no check is outstanding. */
+/* On WR_EV_DEADLINE: no check is outstanding. */
 static inline void wr_conn_forget_check(struct weir_conn *c)
 {
 	atomic_store_explicit(&c->due_at, WR_NEVER_AT, memory_order_relaxed);
 }
 
-/* Owner: enqueue it in the acceptor's inbox. */
 void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what);
 
-/*
- * Any thread: shut the socket down unless all is sent.  Waiting calls return
- * -ECANCELED.
- */
+/* Any thread: shut the socket down unless all is sent.  Waits are cancelled. */
 void wr_conn_cut(struct weir_conn *c);
 
-/*
- * wr_conn_cut() without waiting for the lock, which a slow send(2) may hold.
- * The owner is told in any case; the socket stays as it is if the lock is held.
- */
+/* The same without waiting for the lock: if it is held, only is_cut is set. */
 void wr_conn_try_cut(struct weir_conn *c);
 
 /*
- * Owner: wr_conn_cut(), with a reset unless the end of the output was sent: the
- * peer must not mistake a part for the whole.
+ * wr_conn_cut(), with a reset unless the end of the output was sent: the peer
+ * must not mistake a part for the whole.
  */
 void wr_conn_cut_short(struct weir_conn *c);
 
-/* Owner: the reset alone; the connection then ends for another reason. */
+/* The reset alone. */
 void wr_conn_reset(struct weir_conn *c);
 
-/* Owner: is this an error that the socket has returned, of a lost peer? */
+/* An error that the socket has returned, of a lost peer. */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
-/* Owner: calls of other threads return -EPIPE from now on. */
 void wr_conn_begin_close(struct weir_conn *c);
 
-/* Owner, closing: `closed` or drop is to be called. */
 bool wr_conn_has_close_callbacks(const struct weir_conn *c);
 
-/* Owner, closing, once: call `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
 
-/*
- * Owner, after the last callback: drop the data, or leave shared data to the
- * last reference.
- */
+/* After the last callback.  Shared data is left to the last reference. */
 void wr_conn_drop_data(struct weir_conn *c);
 
-/*
- * Any thread: keep the slot from being used again, but not the data.  False: it
- * has ended.
- */
+/* Any thread: keep the slot, but not the data.  False: it has ended. */
 bool wr_conn_pin(struct weir_conn *c);
 void wr_conn_unpin(struct weir_conn *c);
 
-/* Owner, at its end: drop the library's reference. */
+/* Drop the library's reference. */
 void wr_conn_drop_slot(struct weir_conn *c);
 
-/* Owner: end it and free what it holds; the caller closes the descriptor. */
+/* End it and free what it holds; the caller closes the descriptor. */
 int wr_conn_detach(struct weir_conn *c);
 
-/* Owner: close, count the outcome, drop the library's reference. */
+/* Also drops the library's reference. */
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome);
 
-/* Owner: end the output, with a reset if a file was cut off. */
+/* End the output, with a reset if a file was cut off. */
 void wr_conn_hang_up(struct weir_conn *c);
 
-/*
- * Owner, all output sent: end the output; close, or linger until the peer has
- * finished.
- */
+/* All output is sent: end it; close, or linger until the peer has finished. */
 void wr_conn_finish(struct weir_conn *c);
 
 /*
- * Owner, before any callback: send the refusal text and finish.  why is for the
- * log and the program; NULL: that of the outcome.
+ * Before any callback: send the refusal text and finish.  why is for the log
+ * and the program; NULL: that of the outcome.
  */
 void wr_conn_refuse(struct weir_conn *c, int outcome, const char *why);
 
-/*
- * Owner: discard at most this much input, added to *bytes.  True: the peer has
- * finished or is gone.
- */
+/* Adds to *bytes.  True: the peer has finished or is gone. */
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
-/*
- * Owner, before any callback: close without a reply.  why is for the log; NULL:
- * that of the outcome.
- */
+/* wr_conn_refuse() without a reply or a linger. */
 void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why);
 
-/* Owner: a deadline (enum wr_timeout) in ms; -1: never. */
+/* A deadline (enum wr_timeout) in ms; -1: never. */
 static inline int wr_conn_timeout(const struct weir_conn *c, int which)
 {
 	int own = c->timeout_ms[which];
@@ -546,10 +492,7 @@ int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret);
 /* The same for the address that the client has connected to. */
 int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret);
 
-/*
- * The peer's address for logs, in WR_PEER_TEXT bytes, with that of the proxy.
- * The first is for the owner; the second is for any thread and never waits.
- */
+/* For logs; names the proxy, too.  The second: any thread, never waits. */
 #define WR_PEER_TEXT 256
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
@@ -559,22 +502,18 @@ const char *wr_conn_direction(const struct weir_conn *c);
 
 /* ------------------------------------------------------------- conn_input */
 
-/*
- * Owner: receive without a wait, past what is buffered.  > 0; 0: end of input;
- * -EAGAIN; another -errno.
- */
+/* Without a wait, past what is buffered.  0: end of input. */
 ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap);
 
-/* Owner, outside of callbacks: free unused memory. */
+/* Outside of callbacks: free unused memory. */
 void wr_conn_input_tidy(struct weir_conn *c);
 
-/* Owner.  1: input or its end is there; 0: none; -errno: peer gone. */
+/* 1: input or its end is there; 0: none; -errno: peer gone. */
 int wr_conn_input_probe(struct weir_conn *c);
 
 /* The same, through the layer: 1: a read by the handler would not wait. */
 int wr_conn_input_find(struct weir_conn *c);
 
-/* Owner: the socket may have more input. */
 static inline void wr_conn_input_came(struct weir_conn *c)
 {
 	c->in.would_block = false;
@@ -586,59 +525,46 @@ static inline void wr_conn_input_came(struct weir_conn *c)
 	c->layer->wants_input = false;
 }
 
-/* Owner: the poll(2) event that output waits for. */
 static inline short wr_conn_output_event(const struct weir_conn *c)
 {
 	return c->layer && c->layer->wants_input ? POLLIN : POLLOUT;
 }
 
-/*
- * Owner, in a session or a connection of weir_dial(): wait for input that it
- * can read, or in a handshake for the peer.  0 or -errno.
- */
+/* In a session, or of weir_dial().  In a handshake, waits for the peer. */
 int wr_conn_wait_input(struct weir_conn *c);
 
-/* Owner: nothing is left to be read but the end of the input. */
 bool wr_conn_input_is_over(struct weir_conn *c);
 
 /* ------------------------------------------------------------- conn_proxy */
 
 /*
- * Owner: take the PROXY header from the input.  1: it is done, and input behind
- * it is left where it was; 0: more of it has to come; -ENODATA: the input has
- * ended; -EACCES: the peer is no trusted proxy; -EPROTO: it is wrong, *why says
- * how; another -errno: of the socket, or -ENOMEM.
+ * 1: the header is taken, and input behind it left; 0: more of it has to come;
+ * -ENODATA: the input has ended; -EACCES: the peer is no trusted proxy;
+ * -EPROTO: *why says how; another -errno: of the socket, or -ENOMEM.
  */
 int wr_conn_take_header(struct weir_conn *c, const char **why);
 
 /* -------------------------------------------------------------- conn_wait */
 
-/*
- * Owner, on the stack of its session: let the worker go until the session is
- * resumed, maybe by another one.  The result of the wait.
- */
+/* On the stack of its session, which another worker may resume. */
 int wr_conn_park(struct weir_conn *c, enum wr_wait what);
 
-/* Owner: a wait for input begins at ctx->now (is_mid: in mid-message). */
+/* A wait for input begins at ctx->now. */
 void wr_conn_note_wait(struct weir_conn *c, bool is_mid);
 
-/* Owner: a wait for input has come to its deadline, or the timer's.  -errno. */
+/* -EINTR: its timer ends a wait for input; -ETIMEDOUT: another deadline. */
 int wr_conn_end_wait(struct weir_conn *c);
 
-/* Owner: the time at which a wait for room ends, or checks the progress. */
+/* When a wait for room ends, or checks the progress. */
 int64_t wr_conn_room_at(struct weir_conn *c);
 
-/*
- * Owner: -ETIMEDOUT if that time has come by ctx->now and the peer has not
- * taken enough; else 0.
- */
+/* -ETIMEDOUT: that time has come and the peer has taken too little; else 0. */
 int wr_conn_check_room(struct weir_conn *c);
 
 /*
- * Owner, in a callback: wait until the time at for events of poll(2) or a
- * wake-up.  The events; 0: none; -errno.  In a session that waits for a
- * connection of weir_dial(), also as wr_conn_check_other(), which heeds
- * is_firm.
+ * In a callback: wait until the time at for events of poll(2) or a wake-up.
+ * The events; 0: none; -errno.  In a session that waits for a connection of
+ * weir_dial(), also as wr_conn_check_other(), which heeds is_firm.
  */
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 
@@ -646,8 +572,8 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 struct weir_conn *wr_conn_session(void);
 
 /*
- * Owner, in its session: wait until WR_EV_OTHER comes (with session_on_worker:
- * the events of fds) or *o ends the wait.  fds has room for count + 1.  0: look
+ * In its session: wait until WR_EV_OTHER comes (with session_on_worker: the
+ * events of fds) or *o ends the wait.  fds has room for count + 1.  0: look
  * again; else as wr_conn_check_other(), or why it cannot wait.
  */
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
@@ -666,54 +592,38 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
 
 /*
  * The same for a session on a stack of its own that has received until -EAGAIN
- * and sent until the socket was full: the poller reports each edge after that,
- * so there is no look first.  The caller calls wr_conn_note_wait().  > 0:
- * connections of weir_dial(), also those that are not in the list, may have
- * input; 0: only the session's own may have an event; -errno.
+ * and sent until the socket was full: the poller reports each edge after that.
+ * The caller calls wr_conn_note_wait().  > 0: connections of weir_dial(), also
+ * those that are not in the list, may have input; 0: only the session's own may
+ * have an event; -errno.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count);
 
 /* Any thread: what a session, or its connecting, waits for has come. */
 void wr_conn_post_answer(void *session);
 
-/*
- * Owner of a session: what interrupts such a wait.  0: nothing; -ECANCELED;
- * -ESHUTDOWN; -EINTR.
- */
+/* What interrupts wr_conn_wait_other().  0: nothing; -errno. */
 int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o);
 
-/* Owner of a session: the time of the next check. */
+/* The time of the next check. */
 int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o);
 
-/*
- * Owner, of a connection of weir_dial(): have its events reported to the
- * session, or no longer.  0 or -errno.
- */
+/* Of weir_dial(): its events are reported to the session, or no longer. */
 int wr_conn_watch(struct weir_conn *c, struct weir_conn *session);
 void wr_conn_unwatch(struct weir_conn *c, int fd);
 
-/* Owner, of a connection of weir_dial(): its peer has sent something. */
+/* Of weir_dial(): its peer has sent something. */
 void wr_conn_note_answer(struct weir_conn *c);
 
-/* Owner: quiet_since of a wait for its input. */
 int64_t wr_conn_quiet_since(struct weir_conn *c);
 
-/*
- * Owner, after WR_FLUSH_STALLED: wait for room, an event or the deadline.  0:
- * flush again; -ETIMEDOUT: the deadline had passed before; -ECANCELED.
- */
+/* 0: flush again; -ETIMEDOUT: the deadline had passed before; -ECANCELED. */
 int wr_conn_wait_output(struct weir_conn *c);
 
-/*
- * Owner, in a call that could go on: a session on a stack of its own goes
- * behind the others.  0 or -errno, as of a wait.
- */
+/* A session on a stack of its own goes behind the others.  0 or -errno. */
 int wr_conn_let_others_run(struct weir_conn *c);
 
-/*
- * Owner, after a flush that has left output: wait for room if the socket is
- * full, else let others run.
- */
+/* After a flush that has left output. */
 int wr_conn_wait_flush(struct weir_conn *c, int flushed);
 
 /* ------------------------------------------------------------ conn_output */
@@ -728,28 +638,22 @@ enum {
 	WR_FLUSH_YIELDED = 2  /* the turn is over; let others run */
 };
 
-/* Owner. */
 int wr_conn_flush(struct weir_conn *c);
 
-/*
- * Owner, before its session waits for something else: on a worker nothing else
- * sends the output.
- */
+/* Before its session waits: on a worker nothing else sends the output. */
 void wr_conn_flush_waiting(struct weir_conn *session);
 
-/* Owner: send now, and keep what the kernel does not take.  0 or -errno. */
+/* Send now, and keep what the kernel does not take. */
 int wr_conn_put(struct weir_conn *c, const void *buf, size_t len);
 
 /* Worker, after a callback: flush the connections that it has sent to. */
 void wr_conn_flush_others(struct wr_context *ctx);
 
-/* Owner: a send by this or another thread has failed. */
 bool wr_conn_output_has_failed(struct weir_conn *c);
 
-/* Owner: nothing has ended the output. */
 bool wr_conn_output_is_open(struct weir_conn *c);
 
-/* Owner: the output has been sent and shut down. */
+/* The output has been sent and shut down. */
 bool wr_conn_output_is_over(struct weir_conn *c);
 
 /* Callbacks of a service with `readable' never wait. */
@@ -758,7 +662,7 @@ static inline bool wr_conn_may_wait(const struct weir_conn *c)
 	return c->service->set.readable == NULL;
 }
 
-/* Owner.  Needs no lock: other threads only append bytes. */
+/* Needs no lock: other threads only append bytes. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
 	return wr_outbox_bytes(&c->out.box) > 0 ||
@@ -803,8 +707,7 @@ static inline size_t wr_conn_outbox_mark(const struct weir_conn *c)
 /*
  * Unsent output stops input: from half of the mark on, so that the reply that
  * is being written has the other half; and while a file is queued, so that
- * pipelined requests do not take a descriptor each.  With full_duplex only a
- * file does.
+ * pipelined requests do not take a descriptor each.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
@@ -820,7 +723,7 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 	       2 * bytes >= wr_conn_outbox_limit(c, mark);
 }
 
-/* Owner.  For WEIR_WRITABLE. */
+/* For WEIR_WRITABLE. */
 static inline bool wr_conn_has_room(const struct weir_conn *c)
 {
 	size_t bytes = wr_outbox_bytes(&c->out.box);
@@ -829,7 +732,6 @@ static inline bool wr_conn_has_room(const struct weir_conn *c)
 	       (bytes == 0 || 2 * bytes < wr_conn_outbox_mark(c));
 }
 
-/* Owner. */
 static inline bool wr_conn_is_readable(const struct weir_conn *c)
 {
 	return c->in.is_ready && !wr_conn_is_congested(c);

@@ -18,8 +18,7 @@
 
 /*
  * Reading the clock may cost more than a message, so it is read after 1, 3, 7,
- * 15 and then every 16 messages.  A callback gets at least one message, and
- * about twice WR_TURN_NS at most.
+ * 15 and then every 16 messages.
  */
 #define TIME_CHECK_GAP 16
 
@@ -122,17 +121,12 @@ static bool is_shown(const struct weir_conn *c)
 	       c->wait_for != WR_WAIT_REST;
 }
 
-/*
- * "A parked connection holds no buffer", or with half a message one of about
- * its size.
- */
+/* Half a message stays in a buffer of about its size. */
 void wr_conn_input_tidy(struct weir_conn *c)
 {
 	if (c->in.buf.mem != NULL && !is_shown(c))
 		input_shrink(c);
 }
-
-/* ---------------------------------------------------------- from the kernel */
 
 static ssize_t receive_layered(struct weir_conn *c, void *buf, size_t cap)
 {
@@ -143,7 +137,6 @@ static ssize_t receive_layered(struct weir_conn *c, void *buf, size_t cap)
 		       : -EAGAIN;
 }
 
-/* After a receive of n bytes that had room for cap: nothing is left. */
 static bool is_used_up(const struct weir_conn *c, size_t n, size_t cap)
 {
 	if (c->layered)
@@ -179,7 +172,6 @@ static ssize_t receive_now(struct weir_conn *c, void *buf, size_t cap)
 	return n;
 }
 
-/* > 0; 0: end of input; -EAGAIN; another -errno. */
 static inline ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 {
 	if (c->in.end != WR_IN_OPEN)
@@ -187,7 +179,6 @@ static inline ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 	return c->in.would_block ? -EAGAIN : receive_now(c, buf, cap);
 }
 
-/* Replace a small buffer by the context's spare one. */
 static int move_to_spare(struct weir_conn *c)
 {
 	struct wr_buffer big = c->ctx->spare_in;
@@ -223,8 +214,6 @@ static ssize_t input_fill(struct weir_conn *c, size_t max)
 	return n;
 }
 
-/* ------------------------------------------------------ around every call */
-
 static inline void note_input(struct weir_conn *c, enum wr_input input)
 {
 	if (c->call.input < input)
@@ -238,7 +227,6 @@ static int say_eagain(struct weir_conn *c, enum wr_input reason)
 	return -EAGAIN;
 }
 
-/* Flush or wait until the connection is not congested. */
 static int make_output_room(struct weir_conn *c)
 {
 	while (wr_conn_is_congested(c)) {
@@ -329,19 +317,17 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	return wr_conn_is_congested(c) ? make_output_room(c) : 0;
 }
 
-/* ----------------------------------------------------------------- waiting */
-
 static bool is_draining(const struct weir_conn *c)
 {
 	return c->core && wr_core_phase(c->core) >= WR_PHASE_DRAINING;
 }
 
 /*
- * Handle the posted events; -errno ends the wait.  "A waiting session is
- * woken": the waiter publishes its wake fd, then fetches the events; another
- * thread posts its event, then reads that fd.  All are sequentially consistent,
- * so the waiter sees the event or is woken.  A wake-up stays in the eventfd
- * until it is cleared, which is before the events are fetched.
+ * "A waiting session is woken": the waiter publishes its wake fd, then fetches
+ * the events; another thread posts its event, then reads that fd.  All are
+ * sequentially consistent, so the waiter sees the event or is woken.  A wake-up
+ * stays in the eventfd until it is cleared, which is before the events are
+ * fetched.
  */
 static int take_wait_events(struct weir_conn *c)
 {
@@ -358,10 +344,7 @@ static int take_wait_events(struct weir_conn *c)
 	return -EINTR;
 }
 
-/*
- * True: what came ends the wait.  With a layer, it may be no input for the
- * handler; in a handshake, it does not count after the deadline.
- */
+/* In a handshake, what comes after the deadline does not count. */
 static bool is_answered(struct weir_conn *c)
 {
 	wr_conn_input_came(c);
@@ -448,7 +431,7 @@ int wr_conn_wait_input(struct weir_conn *c)
 	return wait_until_due(c, false);
 }
 
-/* No complete message.  0: waited, try again; else the call's result. */
+/* 0: has waited, try again; else the call's result. */
 static int no_input(struct weir_conn *c, bool is_mid)
 {
 	if (wr_conn_may_wait(c))
@@ -494,8 +477,6 @@ ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap)
 	return n == 0 ? note_eof(c, 0) : n;
 }
 
-/* ------------------------------------------------------------- public calls */
-
 static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n;
@@ -529,10 +510,7 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 	return c->table ? read_some(c, buf, cap) : read_dialled(c, buf, cap);
 }
 
-/*
- * Buffer at least len bytes.  The count; 0: end of input; -EBADMSG: end in
- * mid-message; or -errno.
- */
+/* How many are buffered; 0: end of input; -EBADMSG: end in mid-message. */
 static ssize_t input_gather(struct weir_conn *c, size_t len)
 {
 	while (wr_buffer_len(&c->in.buf) < len) {
@@ -673,7 +651,6 @@ static inline ssize_t find_end(struct weir_conn *c, size_t cap,
 	return n != 0 ? n : await_end(c, cap, delim, delim_len);
 }
 
-/* Buffer a line of at most cap bytes; its length, or the result of the call. */
 static ssize_t gather_line(struct weir_conn *c, size_t cap)
 {
 	ssize_t n = begin_input(c);

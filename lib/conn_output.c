@@ -65,7 +65,6 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 		 (uint64_t)n);
 }
 
-/* > 0; -EAGAIN: the socket is full; -errno. */
 static inline ssize_t send_pieces(struct weir_conn *c, const struct iovec *iov,
 				  int count)
 {
@@ -73,10 +72,6 @@ static inline ssize_t send_pieces(struct weir_conn *c, const struct iovec *iov,
 			: wr_sys_sendmsg(c->fd, iov, count);
 }
 
-/*
- * Like sendfile(2), but shows whether the file (-EIO and file_error) or the
- * socket has failed.
- */
 static ssize_t copy_piece(struct weir_conn *c, const struct wr_chunk *k)
 {
 	char data[COPY_PIECE];
@@ -90,10 +85,7 @@ static ssize_t copy_piece(struct weir_conn *c, const struct wr_chunk *k)
 	return -EIO;
 }
 
-/*
- * An error of sendfile(2) does not tell what has failed; copy_piece() finds
- * out.  A layer has to see the bytes.
- */
+/* An error of sendfile(2) does not tell what has failed: copy_piece() does. */
 static ssize_t send_piece(struct weir_conn *c, struct wr_chunk *k)
 {
 	off_t offset = (off_t)k->offset;
@@ -170,10 +162,7 @@ static void shut_output_locked(struct weir_conn *c)
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
 }
 
-/*
- * Bytes that the peer must acknowledge for the write deadline to restart: more
- * than write_rate during a stall; at the beginning of a stall one is enough.
- */
+/* During a stall more than write_rate; at its beginning one byte is enough. */
 static int64_t least_progress(const struct weir_conn *c)
 {
 	size_t rate = wr_limits(c->service)->write_rate;
@@ -226,9 +215,7 @@ static bool is_layer_due(const struct weir_conn *c, bool is_last)
 }
 
 /*
- * Send the outbox, then rest (may be NULL).  WR_FLUSH_... or -errno.  Only the
- * owner, which has a ctx, sends files.
- *
+ * Sends the outbox, then rest.  Only the owner, which has a ctx, sends files.
  * A stop only tries the lock, so it may never shut down the socket of a
  * connection that sends without pause; that one finds is_cut here.
  */
@@ -370,8 +357,6 @@ bool wr_conn_output_is_over(struct weir_conn *c)
 	return is_over;
 }
 
-/* ---------------------------------------------------------------- queueing */
-
 /* A copy of a small message costs less, unless it is kept for long. */
 static bool is_shared(const struct weir_conn *c, const struct rest *rest)
 {
@@ -417,7 +402,6 @@ static inline bool has_room(const struct weir_conn *c, size_t queued,
 	return fits_below(most, queued, more);
 }
 
-/* Keep a small write, and any write while the socket is full. */
 static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 {
 	return has_room(c, queued, more) &&
@@ -430,7 +414,6 @@ static int may_write(const struct weir_conn *c)
 	return c->out.end != WR_OUT_OPEN ? -EPIPE : c->out.error;
 }
 
-/* The fast path.  False: not a small write that fits. */
 static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 {
 	bool is_taken;
@@ -446,7 +429,6 @@ static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 	return is_taken;
 }
 
-/* Keep what is left after each stall as soon as it fits below the mark. */
 static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 {
 	int rc = 0;
@@ -488,7 +470,7 @@ static int refuse_output(const struct weir_conn *c,
 	return -ENOBUFS;
 }
 
-/* Keep what is left after one attempt to send; -ENOBUFS takes nothing. */
+/* -ENOBUFS takes nothing. */
 static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 {
 	int rc = 0;
@@ -503,10 +485,7 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 		       : refuse_output(c, c->ctx);
 }
 
-/*
- * A session whose peer takes everything at once never waits, so it lets others
- * run here.
- */
+/* A session whose peer takes everything at once never waits elsewhere. */
 static int begin_output(struct weir_conn *c, size_t len)
 {
 	struct weir_conn *session = c->table ? c : wr_conn_session();
@@ -620,7 +599,6 @@ int weir_conn_printf(weir_conn *c, const char *format, ...)
 	return rc;
 }
 
-/* 0: a regular file open for reading. */
 static int check_file(int fd)
 {
 	struct stat st;
@@ -675,7 +653,6 @@ int weir_conn_flush(weir_conn *c)
 	return rc < 0 ? rc : 0;
 }
 
-/* Take the descriptor away if all output is sent. */
 static int detach_locked(struct weir_conn *c)
 {
 	int rc = send_locked(c, c->ctx, NULL);
@@ -775,13 +752,10 @@ int64_t weir_ref_unsent(weir_ref *ref)
 	return n;
 }
 
-/* -------------------------------------------------- sends of other threads */
-
 /*
  * "One flush for a callback": what a callback sends to other connections stays
- * in their outboxes, and the worker lists these connections.  When the callback
- * returns, the worker flushes each with one sendmsg(2).  A thread of the
- * program, or the owner, may flush such an outbox before.
+ * in their outboxes until it returns.  Then the worker flushes each with one
+ * sendmsg(2), unless another thread has before.
  *
  * A callback that may wait sends at once: an answer may be what it waits for.
  */
@@ -865,10 +839,7 @@ void wr_conn_flush_others(struct wr_context *ctx)
 	f->count = 0;
 }
 
-/*
- * Send it together with the gathered output before it.  If there is no room for
- * it, the gathered output is sent first.
- */
+/* The gathered output goes with it, or if there is no room, before it. */
 static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 				    struct rest *rest)
 {

@@ -172,7 +172,6 @@ void *weir_conn_data(const weir_conn *c)
 	return c ? c->data : NULL;
 }
 
-/* As text; len is the result of wr_conn_client() or wr_conn_direct_peer(). */
 static char *put_address(char *buf, const struct sockaddr_storage *addr,
 			 int len)
 {

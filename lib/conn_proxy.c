@@ -17,8 +17,6 @@
 /* Bytes that are looked at in one call; most headers are shorter. */
 #define LOOK 1024
 
-/* ----------------------------------------------------------------- reading */
-
 /* The mode of a Unix socket decides which processes connect. */
 static bool is_trusted(struct weir_conn *c)
 {
@@ -47,7 +45,6 @@ static int keep_header(struct weir_conn *c, const struct wr_proxy_header *h)
 	return 1;
 }
 
-/* Read again what was looked at.  > 0: the bytes that were taken. */
 static ssize_t take(struct weir_conn *c, size_t len)
 {
 	unsigned char waste[LOOK];
@@ -58,10 +55,7 @@ static ssize_t take(struct weir_conn *c, size_t len)
 	return n;
 }
 
-/*
- * Look at more input and take as much of it as belongs to the header.  0: call
- * it again; -EAGAIN: no more has come; else as wr_conn_take_header().
- */
+/* 0: call again; -EAGAIN: no more has come; else as wr_conn_take_header(). */
 static ssize_t read_more(struct weir_conn *c, struct wr_proxy_header *h)
 {
 	struct wr_buffer *in = &c->in.buf;
@@ -95,7 +89,6 @@ static ssize_t read_more(struct weir_conn *c, struct wr_proxy_header *h)
 	return rc < 0 ? rc : 1;
 }
 
-/* error is that of a call on the socket, or -ENOMEM. */
 static int note_failure(struct weir_conn *c, int error)
 {
 	if (atomic_load(&c->is_cut))
@@ -126,8 +119,6 @@ int wr_conn_take_header(struct weir_conn *c, const char **why)
 		return note_failure(c, (int)rc);
 	return (int)rc;
 }
-
-/* ------------------------------------------------------------ public calls */
 
 int weir_conn_via(weir_conn *c, char *buf, size_t cap)
 {

@@ -31,7 +31,6 @@ static bool is_valid(const struct weir_poll *p, const struct weir_conn *session)
 	       (c->table == NULL || c == session);
 }
 
-/* Free an empty buffer, and have the poller report to a waiting session. */
 static int prepare(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
@@ -44,7 +43,6 @@ static int prepare(const struct wait *w, const struct weir_poll *p)
 	return w->session ? wr_conn_watch(c, w->session) : 0;
 }
 
-/* Note the beginning of the wait. */
 static int begin_wait(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
@@ -119,10 +117,7 @@ static bool has_input(struct weir_conn *c, short found)
 			  : found & ~POLLOUT;
 }
 
-/*
- * Flush, and find out what is there.  True: more can be sent at once.  A flush
- * shows what the peer has taken, too: the poller does not report each byte.
- */
+/* True: more can be sent at once.  The flush shows what the peer has taken. */
 static bool look_at(struct weir_poll *p, short found)
 {
 	struct weir_conn *c = p->conn;
@@ -169,7 +164,6 @@ static int look_at_all(struct wait *w)
 	return ready == 0 && has_yielded ? -EINTR : ready;
 }
 
-/* 0; or the error of a deadline that has passed. */
 static int check_deadline(struct weir_conn *c, int64_t at)
 {
 	int rc;
@@ -207,10 +201,7 @@ static uint32_t own_events(const struct weir_poll *p)
 	return events;
 }
 
-/*
- * When the wait ends or looks again, and whether it has ended already.  What to
- * poll for is computed again, because the look before may have left output.
- */
+/* What to poll for is computed again: the look before may have left output. */
 static int plan(struct wait *w, int64_t now, int64_t until)
 {
 	struct wr_other *o = &w->other;
@@ -240,9 +231,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 }
 
 /*
- * The flush shows what the peer has taken; an error of it is told by the next
- * call.  WR_FLUSH_YIELDED is progress, too, though it does not restart the
- * clock of write_ms.
+ * An error of the flush is told by the next call.  WR_FLUSH_YIELDED is
+ * progress, though it does not restart the clock of write_ms.
  */
 int wr_conn_check_room(struct weir_conn *c)
 {
@@ -354,8 +344,6 @@ int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms)
 			return -EINVAL;
 	return wr_conn_wait_ready(list, count, timeout_ms);
 }
-
-/* --------------------------------------------------------------------- time */
 
 static void sleep_until(int64_t at)
 {

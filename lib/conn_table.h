@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The slots of connections: found by index, recycled under a new generation,
- * freed with the last reference.
- */
+/* The slots of connections, recycled under a new generation. */
 #ifndef WR_CONN_TABLE_H
 #define WR_CONN_TABLE_H
 
@@ -35,28 +32,19 @@ struct wr_table {
 	_Atomic(struct weir_conn *) slabs[];
 };
 
-/*
- * Room for the connections that the configuration allows, and for closed ones
- * with references.
- */
+/* Also has room for closed connections with references. */
 int wr_table_new(struct wr_table **ret, struct wr_core *core);
 
 void wr_table_ref(struct wr_table *t);
 void wr_table_unref(struct wr_table *t);
 
-/*
- * Acceptor: have count free slots, at most WR_PREPARED_SLOTS.  0; -ENOMEM;
- * -EUSERS: full.
- */
+/* Acceptor: have count free slots (<= WR_PREPARED_SLOTS).  -EUSERS: full. */
 int wr_table_prepare(struct wr_table *t, size_t count);
 
 /* Acceptor: take a prepared slot and count it as open. */
 struct weir_conn *wr_table_take(struct wr_table *t);
 
-/*
- * Any thread, with t->lock: take a slot for a connection that no client has
- * opened.  0; -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
- */
+/* Any thread, with t->lock.  -ESHUTDOWN; -EAGAIN: too many; -ENOMEM. */
 int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret);
 
 /* Forbid wr_table_take_dialled_locked() for good. */
@@ -71,7 +59,6 @@ void wr_table_free_service(struct weir_conn *c);
 /* Any thread: free a slot without references. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
 
-/* For a walk with wr_table_find(). */
 static inline size_t wr_table_slots(struct wr_table *t)
 {
 	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;

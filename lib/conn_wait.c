@@ -42,7 +42,7 @@ static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 	return rc < 0 ? rc : look_for_input(fds);
 }
 
-/* There is room for one more in fds.  >= 0; -errno. */
+/* fds has room for one more. */
 static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 			 int64_t at)
 {
@@ -61,8 +61,6 @@ static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 		wr_sys_eventfd_clear(ctx->wake_fd);
 	return rc;
 }
-
-/* ------------------------------------ a session, for other than its peer */
 
 struct weir_conn *wr_conn_session(void)
 {
@@ -155,8 +153,6 @@ void wr_conn_post_answer(void *session)
 		     wr_owner_generation(&c->owner), WR_EV_OTHER);
 }
 
-/* -------------------------------------------- a connection of weir_dial() */
-
 static struct wr_own_conn *own_conn(struct weir_conn *c)
 {
 	return wr_container_of(c, struct wr_own_conn, conn);
@@ -172,8 +168,7 @@ static bool is_watched_by(const struct wr_own_conn *d,
 /*
  * It is registered once for a session, edge-triggered.  The session looks at it
  * before each wait, so it misses no edge.  The reference keeps the table, as a
- * key is unique in its table alone.  An event for a session that has ended is
- * stale.
+ * key is unique in its table alone.
  */
 int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
 {
@@ -256,11 +251,8 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 	return rc < 0 ? rc : fds[0].revents;
 }
 
-/* --------------------------------------------------- a session, or a thread */
-
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
-	/* it is called on its own stack, not by another thread */
 	wr_assert(wr_coro_current() == c->coro);
 	c->wait_rc = 0;
 	atomic_store_explicit(&c->wait_for, what, memory_order_relaxed);
@@ -294,10 +286,7 @@ int64_t wr_conn_room_at(struct weir_conn *c)
 	return wr_min_at(wr_conn_stall_at(c), lifetime_ends_at(c));
 }
 
-/*
- * The caller flushes when it returns, which shows what the peer has taken: the
- * poller does not report each byte.
- */
+/* The caller flushes next: the poller does not report what the peer takes. */
 static int wait_output(struct weir_conn *c)
 {
 	int64_t at;
