@@ -10,8 +10,6 @@
 
 #define WR_MS(n) ((n)*WR_NS_PER_MS)
 
-/* ------------------------------------------------------------- the workers */
-
 #define WR_WORKERS_MOST	    1024
 #define WR_CONNECTIONS_MOST 10000000
 /*
@@ -32,19 +30,14 @@
 #define WR_QUIET_TICKS	 5
 #define WR_STUCK_TICKS	 2
 
-/* --------------------------------------------------------------- accepting */
-
 /* Connections from one listener in a row. */
 #define WR_ACCEPT_BUDGET 64
 /*
- * A shortage of descriptors or memory: the first pause, which doubles up to
- * the longest.  The end of a connection of this server also ends the pause.
- * What other processes give back is noticed only after it.
+ * The pause after a shortage of descriptors or memory doubles up to the
+ * longest.  What other processes give back is noticed only after it.
  */
 #define WR_ACCEPT_PAUSE_NS	WR_MS(10)
 #define WR_ACCEPT_PAUSE_MOST_NS WR_MS(100)
-
-/* --------------------------------------------------------------- admission */
 
 /* Bytes of a file of access rules, and of a line in it with its NUL. */
 #define WR_ACCESS_FILE ((off_t)64 << 20)
@@ -54,27 +47,20 @@
 #define WR_SOURCE_WAYS 8
 /* The default limit of a source is at least this. */
 #define WR_SOURCE_LEAST 16
-/* A full server looks for idle connections: slots of one look, ... */
+/* Of a look for idle connections: slots, and candidates that are kept. */
 #define WR_EVICT_SLOTS 65536
-/* ... connections of it that are kept as candidates, ... */
-#define WR_EVICT_KEPT 64
-/* ... the wait for one to end, ... */
-#define WR_EVICT_WAIT_NS WR_MS(10)
-/* ... or for its owner to look, which may be in a callback, ... */
+#define WR_EVICT_KEPT  64
+/* Waits: for a connection to end; for its owner to look; after a vain look. */
+#define WR_EVICT_WAIT_NS  WR_MS(10)
 #define WR_EVICT_OWNER_NS WR_MS(1000)
-/* ... and the pause after a look that has found none. */
-#define WR_EVICT_LOOK_NS WR_MS(100)
-
-/* --------------------------------------------------------------- lingering */
+#define WR_EVICT_LOOK_NS  WR_MS(100)
 
 /* Lingering connections: each has a descriptor and a slot. */
 #define WR_LINGER_SET 4096
-/* Silence after which a peer has read our output ... */
-#define WR_LINGER_QUIET_NS WR_MS(2000)
-/* ... in a stop ... */
+/* Silence that ends lingering; in a stop; after its deadline. */
+#define WR_LINGER_QUIET_NS	WR_MS(2000)
 #define WR_LINGER_QUIET_STOP_NS WR_MS(500)
-/* ... and after its deadline. */
-#define WR_LINGER_QUIET_CUT_NS WR_MS(50)
+#define WR_LINGER_QUIET_CUT_NS	WR_MS(50)
 /* For a peer that keeps sending or does not read. */
 #define WR_LINGER_MOST_NS WR_MS(30000)
 /* In a stop, for a peer that has read everything. */
@@ -89,20 +75,12 @@
 /* What a worker discards; the acceptor does the rest. */
 #define WR_DISCARD_AT_ONCE ((size_t)64 * 1024)
 
-/* ------------------------------------------------------------ one callback */
-
-/*
- * Input of one callback, and the time after which it gets no more: a message
- * may take long to handle.
- */
+/* Input of one callback, and the time after which it gets no more. */
 #define WR_TURN_BYTES ((size_t)256 * 1024)
 #define WR_TURN_NS    WR_MS(1)
 /* Shared messages up to this length are copied. */
 #define WR_COPY_BYTES ((size_t)256)
-/*
- * Unsent output of one connection: a part of what is left of outbox_total, but
- * at least this much.
- */
+/* A connection's part of what is left of outbox_total, and the least. */
 #define WR_OUTBOX_PART	8
 #define WR_OUTBOX_LEAST WR_CHUNK_ROOM
 /* Connections that a callback sends to, until they are flushed. */
@@ -119,29 +97,20 @@
 /* Period of the checks of a descriptor that cannot be polled. */
 #define WR_SESSION_LOOK_MS 10
 
-/* ------------------------------------------------------ stacks of sessions */
-
-/* Stacks that a pool keeps; or as many as are in use, if these are more. */
+/* Stacks that a pool keeps, or as many as are in use. */
 #define WR_STACKS_KEPT 64
 /* What a pooled stack keeps resident; the rest was a rare need. */
 #define WR_STACK_STAYS ((size_t)16 * 1024)
 /* For the message of an overflow, besides what a signal takes. */
 #define WR_SIGNAL_STACK ((size_t)20 * 1024)
-/*
- * Uses of a stack from one look at its depth to the next; the first look
- * follows the first use.  A look is a system call, and what was touched stays
- * resident until the next one.
- */
+/* Uses of a stack between looks at its depth, which are system calls. */
 #define WR_STACK_LOOK_EVERY 8
 /* Pages that one system call of a look covers. */
 #define WR_STACK_LOOK 64
 
-/* ---------------------------------------------------------------- the stop */
-
 /*
- * A listener behind its fence is closed when no connection has come for the
- * time that a handshake under way may still need: 1.5 round trips, within
- * these bounds.
+ * A listener behind its fence is closed when it has been quiet for as long as a
+ * handshake may still need: 1.5 round trips, within these bounds.
  */
 #define WR_HANDSHAKE_LEAST_NS	WR_MS(30)
 #define WR_HANDSHAKE_MOST_NS	WR_MS(500)
@@ -159,8 +128,8 @@
 #define WR_REMIND_NS WR_MS(25)
 /*
  * After the deadline a callback has this time to notice, and all of them
- * together the longer one.  The join adds WR_JOIN_BUSY_NS, so that a stop is
- * at most 100 ms late, besides the time that each connection to be cut costs.
+ * together the longer one.  The join adds WR_JOIN_BUSY_NS, so that a stop is at
+ * most 100 ms late, besides WR_CUT_NS for each connection to be cut.
  */
 #define WR_NOTICE_NS	  WR_MS(60)
 #define WR_NOTICE_MOST_NS WR_MS(70)
@@ -169,45 +138,29 @@
 /* For each connection to be cut. */
 #define WR_CUT_NS (WR_MS(1) / 10)
 
-/* ---------------------------------------------------------------- the join */
-
-/*
- * A thread that has announced its exit ends soon, but its end can only be
- * polled for: the first pause, which doubles up to the longest.
- */
+/* The end of a thread is polled for: the first pause, which doubles. */
 #define WR_EXIT_ASK_NS	    (WR_MS(1) / 20)
 #define WR_EXIT_ASK_MOST_NS WR_MS(10)
 
-/* A worker outside of callbacks ends within this time ... */
-#define WR_JOIN_NS WR_MS(1000)
-/* ... or this, if callbacks are stuck. */
+/* A worker in no callback ends within this; the second: others are stuck. */
+#define WR_JOIN_NS	WR_MS(1000)
 #define WR_JOIN_BUSY_NS WR_MS(20)
 /* How late a stop may be before a join gives up. */
 #define WR_JOIN_LATE_NS WR_MS(1000)
 /*
- * The part of one wait that counts towards the times above is at most this.
- * While the process is stopped or gets no processor, neither the waiter runs
- * nor what it waits for.
+ * The most of one wait that counts towards the times above: while the process
+ * gets no processor, what it waits for does not run either.
  */
 #define WR_JOIN_STEP_NS WR_MS(20)
 /* Wait without poll(2), if that fails. */
 #define WR_JOIN_RETRY_NS WR_MS(10)
-/*
- * A signal handler may bring the deadline of a stop nearer, which wakes no
- * waiter: a waiter looks at the deadline again after this time.
- */
+/* Waiters look again: a signal handler that moves the deadline wakes none. */
 #define WR_JOIN_LOOK_MS 100
 
-/* ------------------------------------------------- callbacks that are slow */
-
-/* A callback of this length is logged ... */
-#define WR_LONG_CALLBACK_NS WR_MS(10000)
-/* ... and a pool whose workers are all in callbacks ... */
-#define WR_STARVED_NS WR_MS(5000)
-/* ... once in this time. */
+/* A callback of this length is logged, and a pool without a free worker. */
+#define WR_LONG_CALLBACK_NS   WR_MS(10000)
+#define WR_STARVED_NS	      WR_MS(5000)
 #define WR_STARVED_SILENCE_NS WR_MS(60000)
-
-/* ---------------------------------------------------- names and connecting */
 
 /* Default of a lookup: longer than resolvers try. */
 #define WR_LOOKUP_MS 30000
@@ -232,8 +185,6 @@
 /* Wait for the lock of a Unix socket's path: 2 s. */
 #define WR_PATH_LOCK_ROUNDS   200
 #define WR_PATH_LOCK_ROUND_MS 10
-
-/* ----------------------------------------------------- threads and waiting */
 
 /* A failing poller must not make its thread spin. */
 #define WR_POLL_FAILED_MS 5

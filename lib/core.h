@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the threads of one server share: the scheduler, the acceptor's inbox,
- * the phase, the counters.
- */
+/* What the threads of one server share. */
 #ifndef WR_CORE_H
 #define WR_CORE_H
 
@@ -32,10 +29,7 @@ enum wr_phase {
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
-/*
- * The connections that a callback has sent to and whose output is not flushed
- * yet, each pinned: a reference would keep shared data.
- */
+/* Connections to flush, each pinned: a reference would keep shared data. */
 struct wr_fanout {
 	struct weir_conn **conns; /* room for WR_FANOUT_MOST; NULL: not made */
 	size_t count;
@@ -67,7 +61,6 @@ struct wr_core {
 
 	struct wr_admission admission;
 	struct wr_sched sched;
-	/* The acceptor waits for free capacity. */
 	_Atomic bool accept_blocked;
 	_Atomic(struct weir_conn *) inbox;
 
@@ -120,11 +113,11 @@ static inline struct wr_stats *wr_core_foreign_stats(struct wr_core *core)
 	return &core->stats[core->stats_count - 1];
 }
 
-/* All but the table.  0 or -errno. */
+/* All but the table. */
 int wr_core_init(struct wr_core *core, const struct weir_config *config);
 void wr_core_fini(struct wr_core *core);
 
-/* Any thread: change the configuration.  0, -EINVAL or -ENOMEM. */
+/* Any thread. */
 int wr_core_configure(struct wr_core *core, const struct weir_config *config);
 
 /* Give a service with sessions their stacks, if this system can.  -ENOMEM. */
@@ -139,9 +132,8 @@ void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 void wr_core_notify_capacity(struct wr_core *core);
 
 /*
- * Request a stop that drains from lame_till on, by the deadline at.  Later
- * times than those of an earlier request have no effect.  Any thread or signal
- * handler.
+ * Any thread or signal handler: drain from lame_till on, by the deadline at.
+ * Later times than those of an earlier request have no effect.
  */
 void wr_core_stop(struct wr_core *core, int64_t now, int64_t lame_till,
 		  int64_t at);

@@ -10,9 +10,7 @@
  * "One runs, none is lost": the thread that sets WR_OWNED on a word where it
  * was clear becomes the owner.  The owner releases by replacing exactly "owned,
  * no events" with "free".  An event posted before that makes the release fail,
- * and the owner continues; one posted after it makes the poster the owner.  So
- * one thread at a time runs a connection, and after each event a thread looks
- * at it once more.
+ * and the owner continues; one posted after it makes the poster the owner.
  *
  * Post and fetch are sequentially consistent, because a waiting session
  * publishes its wait in another word (see "a waiting session is woken" in
@@ -28,7 +26,7 @@
 #include "base.h"
 
 enum {
-	WR_EV_IN = 1 << 0,	   /* input */
+	WR_EV_IN = 1 << 0,
 	WR_EV_OUT = 1 << 1,	   /* room for output, or new output */
 	WR_EV_HUP = 1 << 2,	   /* end of input, error or urgent data */
 	WR_EV_WAKE = 1 << 3,	   /* weir_ref_wake() */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The workers: each runs the tasks that the scheduler gives it.
- */
+/* The workers: each runs the tasks that the scheduler gives it. */
 #include "pool.h"
 
 #include <errno.h>
@@ -16,15 +14,12 @@
 #include "session.h"
 #include "sys.h"
 
-/* The pool of the calling thread, or NULL. */
 static _Thread_local const struct wr_pool *my_pool;
 
 static struct weir_conn *conn_of(struct wr_node *n)
 {
 	return wr_container_of(n, struct weir_conn, node);
 }
-
-/* ------------------------------------------------------------------- tasks */
 
 _Static_assert((int)WR_EV_IN == WR_POLL_IN && (int)WR_EV_OUT == WR_POLL_OUT &&
 		       (int)WR_EV_HUP == WR_POLL_HUP,
@@ -140,8 +135,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- the pool */
-
 int wr_pool_init(struct wr_pool *p, struct wr_core *core)
 {
 	p->core = core;
@@ -232,10 +225,7 @@ static struct threads_left join_ended_locked(const struct wr_pool *p)
 	return left;
 }
 
-/*
- * A thread announces its exit, but then runs destructors of its data.  Its end
- * can only be polled for.
- */
+/* A thread that has announced its exit runs destructors: poll for its end. */
 int wr_pool_join(struct wr_pool *p, int64_t most_ns)
 {
 	struct wr_core *core = p->core;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The fixed pool of workers.
- */
+/* The fixed pool of workers. */
 #ifndef WR_POOL_H
 #define WR_POOL_H
 
@@ -35,7 +33,7 @@ struct wr_pool {
 	void *exit_arg;
 };
 
-/* Memory and wake fds, no threads yet.  0 or -errno. */
+/* Memory and wake fds, no threads yet. */
 int wr_pool_init(struct wr_pool *p, struct wr_core *core);
 void wr_pool_fini(struct wr_pool *p);
 
@@ -46,14 +44,11 @@ int wr_pool_start(struct wr_pool *p);
 void wr_pool_wake_waiters(struct wr_pool *p);
 
 /*
- * Join the threads that have ended, and wait for the others for at most that
- * time: worker_exit and destructors of thread-specific data may take long.
- * Time in which the caller cannot run does not count.  Returns how many have
- * not ended.
+ * Wait for the threads and join them.  Time in which the caller cannot run does
+ * not count.  Returns how many have not ended.
  */
 int wr_pool_join(struct wr_pool *p, int64_t most_ns);
 
-/* Detach threads that did not end. */
 void wr_pool_abandon(struct wr_pool *p);
 
 /* First and last call of a worker, and of the acceptor. */

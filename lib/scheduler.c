@@ -2,15 +2,14 @@
 /*
  * As a rule one worker polls and the others are idle.  While it runs its
  * events, more gather at the poller, so one wait brings many events and wakes
- * no other thread.  Every millisecond or two the monitor checks for work that
- * nobody takes, and wakes one more worker.
+ * no other thread.  The monitor checks for work that nobody takes, and wakes
+ * one more worker.
  *
  * That is late where callbacks are slow.  For WR_HANDOFF_NS after a slow
  * callback the workers are in handoff mode: none is idle, and before each
  * callback a worker makes sure that another is awake if there is more to run.
  * A slow callback does not count if the kernel has preempted the worker since
- * the last slow one: otherwise most count on a busy machine, which made echo
- * and churn 8 % slower.
+ * the last slow one: otherwise most would count on a busy machine.
  *
  * One word holds the state:
  *
@@ -78,8 +77,6 @@ static int lowest(uint64_t bits)
 	return __builtin_ctzll(bits);
 }
 
-/* ------------------------------------------------------------------ queues */
-
 static void push(struct wr_queue *q, struct wr_node *n, int64_t now)
 {
 	n->next = NULL;
@@ -94,7 +91,6 @@ static void push(struct wr_queue *q, struct wr_node *n, int64_t now)
 	wr_word_unlock(&q->lock);
 }
 
-/* The oldest node, if it was queued by then. */
 static struct wr_node *pop(struct wr_queue *q, int64_t queued_by)
 {
 	struct wr_node *n;
@@ -115,8 +111,6 @@ static struct wr_node *pop(struct wr_queue *q, int64_t queued_by)
 	wr_word_unlock(&q->lock);
 	return n;
 }
-
-/* ----------------------------------------------------------------- batches */
 
 static bool batch_is_empty(const struct wr_batch *b)
 {
@@ -163,9 +157,9 @@ static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 }
 
 /*
- * A listed batch may be empty.  A batch is filled before it is listed; whoever
- * looks in between misses its events, but the monitor starts after the listing
- * and looks again ("no work lies unseen").
+ * A listed batch may be empty.  One that is filled and not listed yet is
+ * missed, but the monitor starts after the listing and looks again ("no work
+ * lies unseen").
  */
 static void list_batch(struct wr_sched *s, int worker)
 {
@@ -211,8 +205,6 @@ static bool steal_event(struct wr_sched *s, struct wr_sched_worker *w,
 	}
 	return false;
 }
-
-/* ------------------------------------------------------------------ waking */
 
 static bool has_work(const struct wr_sched *s)
 {
@@ -329,8 +321,6 @@ bool wr_sched_has_events(struct wr_sched *s)
 	return is_ready;
 }
 
-/* ----------------------------------------------------------------- handoff */
-
 void wr_sched_always_hand_off(struct wr_sched *s)
 {
 	atomic_store(&s->handoff_until, WR_NEVER_AT);
@@ -361,10 +351,7 @@ void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now)
 		atomic_store(&s->handoff_until, now + WR_HANDOFF_NS);
 }
 
-/*
- * In handoff mode a worker takes only the events of one round: the rest stay in
- * the poller in order of age.
- */
+/* In handoff mode, the events of one round: the rest stay in order of age. */
 static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 			     int64_t now)
 {
@@ -376,8 +363,6 @@ static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 		w->max_events *= 2;
 	return w->max_events;
 }
-
-/* ---------------------------------------------------------------- sleeping */
 
 /* See "the poller is not left alone".  False: poll instead. */
 static bool be_idle(struct wr_sched *s)
@@ -410,7 +395,6 @@ static void leave_poller(struct wr_sched *s, bool took_wakeup)
 		wr_sys_eventfd_signal(s->monitor_fd);
 }
 
-/* Remove the event of wake_fd from n.  False: it is not there. */
 static bool take_wakeup(struct wr_event *ev, int *n)
 {
 	int at = 0;
@@ -424,7 +408,6 @@ static bool take_wakeup(struct wr_event *ev, int *n)
 	return true;
 }
 
-/* The number of events, or -errno. */
 static int poll_events(struct wr_sched *s, int worker, int64_t *now,
 		       struct wr_event *ev)
 {
@@ -446,7 +429,6 @@ static int poll_events(struct wr_sched *s, int worker, int64_t *now,
 	return n;
 }
 
-/* True: *ret is the next task. */
 static bool wait_for_task(struct wr_sched *s, int worker, int64_t *now,
 			  struct wr_task *ret)
 {
@@ -470,8 +452,6 @@ static bool wait_for_task(struct wr_sched *s, int worker, int64_t *now,
 	}
 	return n != 0;
 }
-
-/* --------------------------------------------------------------- next task */
 
 static void begin_source(struct wr_sched_worker *w, int source, int64_t now)
 {
@@ -559,9 +539,6 @@ bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 	return next_elsewhere(s, worker, now, ret);
 }
 
-/* ------------------------------------------------------------- the monitor */
-
-/* No worker polls and one could, or work waits although one polls. */
 static bool needs_worker(const struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -606,7 +583,7 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 		s->tick_at = 0;
 		return WR_NEVER_AT;
 	}
-	if (s->tick_at == 0) /* first tick */
+	if (s->tick_at == 0)
 		s->stuck_ticks = s->quiet_ticks = 0;
 	else if (now < s->tick_at)
 		return s->tick_at;
@@ -620,8 +597,6 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 		     (s->stuck_ticks > 0 ? WR_STUCK_TICK_NS : WR_QUIET_TICK_NS);
 	return s->tick_at;
 }
-
-/* --------------------------------------------------------- beginning, end */
 
 static int init_idle(struct wr_sched *s)
 {
@@ -677,7 +652,6 @@ void wr_sched_fini(struct wr_sched *s)
 	wr_lock_fini(&s->idle_lock);
 }
 
-/* Each worker that ends wakes the next. */
 void wr_sched_close(struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler: which worker polls, which are idle, which is woken.  It knows
- * events and queued nodes, and no connections.
+ * The scheduler: which worker polls, which are idle, which is woken.
  *
- * A worker calls wr_sched_next() for its next task and runs it between
- * wr_sched_enter() and wr_sched_leave().  Any thread submits nodes.  One
+ * A worker runs each task between wr_sched_enter() and wr_sched_leave().  One
  * thread, the monitor, calls wr_sched_tick() at the time it returned last, and
  * when monitor_fd is signalled.
  */
@@ -32,8 +30,7 @@ struct wr_queue {
  * Events that a worker has taken from the poller and not run yet.  Other
  * workers can steal them, so a callback that does not return delays none.
  *
- * The word has the number of the batch, how many of its events are taken, and
- * how many it has:
+ * The word:
  *
  *	bits 63..32  number
  *	bits 31..16  taken
@@ -57,11 +54,11 @@ struct wr_sched_worker {
 	struct wr_batch *from; /* where it takes events from */
 	bool is_listed;	       /* its bit in wr_sched.filled is set */
 	int source;	       /* FROM_...: where it takes tasks from */
-	int round_left;	       /* tasks left of the round */
-	int64_t round_end;     /* ns */
-	int max_events;	       /* of one poll */
-	int64_t polled_at;     /* ns; end of its last poll */
-	long preemptions;      /* of the thread, at the last look */
+	int round_left;
+	int64_t round_end; /* ns */
+	int max_events;	   /* of one poll */
+	int64_t polled_at; /* ns; end of its last poll */
+	long preemptions;  /* of the thread, at the last look */
 };
 
 /* Fields written by different threads are on different cache lines. */
@@ -104,7 +101,7 @@ struct wr_task {
 	};
 };
 
-/* The descriptors stay the caller's.  0 or -errno. */
+/* The descriptors stay the caller's. */
 int wr_sched_init(struct wr_sched *s, int workers, struct wr_poller *poller,
 		  int monitor_fd);
 void wr_sched_fini(struct wr_sched *s);
@@ -131,16 +128,10 @@ bool wr_sched_polls(const struct wr_sched *s);
 
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
-/*
- * Any thread: is there an event at the poller that no worker has taken?  A
- * wake-up is none.  While a worker polls, false may be wrong.
- */
+/* Any thread.  A wake-up is none.  While a worker polls, false may be wrong. */
 bool wr_sched_has_events(struct wr_sched *s);
 
-/*
- * Worker: a hint at the key of its next event (ahead 0) or of a later one;
- * another worker may take that event.  False: there is none.
- */
+/* Worker: the key of its next event (ahead 0), which another may yet take. */
 static inline bool wr_sched_peek(const struct wr_sched *s, int worker,
 				 unsigned ahead, uint64_t *key)
 {
@@ -174,14 +165,12 @@ void wr_sched_hand_off(struct wr_sched *s);
 /* Begin handoff mode, unless the worker was preempted since the last call. */
 void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now);
 
-/* Worker, before a task that may block: hand the other work off. */
 static inline void wr_sched_enter(struct wr_sched *s, int64_t now)
 {
 	if (wr_sched_hands_off(s, now))
 		wr_sched_hand_off(s);
 }
 
-/* Worker, after the task. */
 static inline void wr_sched_leave(struct wr_sched *s, int worker,
 				  int64_t began_at, int64_t now)
 {
@@ -189,7 +178,6 @@ static inline void wr_sched_leave(struct wr_sched *s, int worker,
 		wr_sched_note_slow(s, worker, now);
 }
 
-/* Monitor: check the workers.  Returns the time of the next call. */
 int64_t wr_sched_tick(struct wr_sched *s, int64_t now);
 
 /* Any thread: make all workers end. */

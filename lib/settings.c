@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and filling option structures of any size.  The caller's header may
- * be older (shorter: the missing fields have their defaults) or newer (longer:
- * accepted if the fields that are not known here are zero).  Everything out of
- * range is refused here, so that no other module has to check.
+ * The caller's option structures may be older than ours (shorter: the missing
+ * fields have their defaults) or newer (longer: accepted if the unknown fields
+ * are zero).  Everything out of range is refused here, so that no other module
+ * has to check.
  */
 #include "settings.h"
 
@@ -54,8 +54,6 @@ settings_refuse(const struct why *why, const char *format, ...)
 	va_end(ap);
 	return -EINVAL;
 }
-
-/* ---------------------------------------------------------------- options */
 
 static int64_t get_field(const struct row *row, const void *set)
 {
@@ -153,8 +151,6 @@ const struct weir_option *weir_service_option(size_t i)
 	return i < COUNT_OF(service_rows) ? &service_rows[i].option : NULL;
 }
 
-/* ------------------------------------------------------------- structures */
-
 bool wr_sets_unknown(const void *src, size_t size, size_t known)
 {
 	const char *bytes = src;
@@ -224,8 +220,6 @@ static int make_config(struct weir_config *ret, const struct weir_config *c,
 	return rc < 0 ? rc : complete_config(ret, why);
 }
 
-/* ------------------------------------------------------------------- trust */
-
 static const char separators[] = ", \t\n";
 
 /* Move *list behind its first network.  1; 0: there is none; -EINVAL. */
@@ -244,7 +238,6 @@ static int next_network(struct wr_network *ret, const char **list,
 	return 1;
 }
 
-/* The number of networks in a list, or -EINVAL. */
 static ssize_t count_networks(const char *list, const struct why *why)
 {
 	struct wr_network network;
@@ -283,10 +276,7 @@ static bool is_same_trust(const struct wr_trust *t, const char *list)
 	return i == t->count;
 }
 
-/*
- * Makes the list, which has been checked, if it is new.  An older one may be in
- * use, so each different one is kept until the end.  NULL: no memory.
- */
+/* The list has been checked.  An older one may be in use, so each is kept. */
 static struct wr_trust *find_trust(struct wr_service *s, const char *list)
 {
 	size_t count = (size_t)count_networks(list, &nowhere);
@@ -317,8 +307,6 @@ bool wr_service_trusts(const struct wr_service *s, const struct sockaddr *peer)
 			return true;
 	return false;
 }
-
-/* ---------------------------------------------------------------- services */
 
 static int copy_service(struct weir_service *ret, const struct weir_service *s,
 			const struct why *why)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The option structures inside the library: checked, completed with the
- * defaults, with copies of what they point to.
- */
+/* Option structures: checked, completed, with copies of what they point to. */
 #ifndef WR_SETTINGS_H
 #define WR_SETTINGS_H
 
@@ -13,11 +10,7 @@
 #include "network.h"
 #include "weir.h"
 
-/*
- * Options: field, type, default, minimum, maximum, unit, text.  Defaults,
- * checks and help are made from these tables.  Workers 0: one for each
- * processor.
- */
+/* Options: field, type, default, minimum, maximum, unit, text. */
 /* clang-format off */
 #define WR_CONFIG_OPTIONS(X)                                                   \
 	X(workers, int, 0, 1, WR_WORKERS_MOST, COUNT,                          \
@@ -103,10 +96,7 @@ enum wr_timeout {
 /* The caller's header is newer, and a field that is unknown here is set. */
 bool wr_sets_unknown(const void *src, size_t size, size_t known);
 
-/*
- * Copy to dst, whose caller's header may be older or newer: at most size bytes,
- * with zeros behind the known ones.
- */
+/* At most size bytes, with zeros behind the known ones. */
 void wr_copy_out(void *dst, size_t size, const void *src, size_t known);
 
 struct wr_refusal {
@@ -115,10 +105,7 @@ struct wr_refusal {
 	char text[];
 };
 
-/*
- * Readers of a value that wr_config_change() changes get the old or the new
- * one.  A refusal may be in use, so each different one is kept until the end.
- */
+/* A refusal may be in use, so each different one is kept until the end. */
 struct wr_config {
 	struct weir_config set; /* complete and checked, as it was made */
 	_Atomic int queue_length, queue_age_ms, max_connections, overload,
@@ -128,16 +115,12 @@ struct wr_config {
 	_Atomic size_t outbox_total;
 	struct wr_refusal *_Atomic refusal;
 	struct wr_refusal *refusals; /* all, the newest first */
-	/*
-	 * Held by the acceptor from its look at the values until it has
-	 * accepted, and while they change.
-	 */
+	/* Keeps the values from the acceptor's look to accept(2). */
 	struct wr_word_lock accept_lock;
 };
 
 struct wr_stacks;
 
-/* Places taken by the connections of one listener. */
 enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
 struct wr_share {
@@ -148,10 +131,7 @@ struct wr_listener_counts;
 struct wr_layer_counts;
 struct wr_layer;
 
-/*
- * Makes the layers of connections (layer.h): for TLS, a certificate and what
- * belongs to it.  Counted, and not changed while it is used.
- */
+/* Makes layers: for TLS, a certificate.  Counted; not changed while in use. */
 struct weir_layer {
 	const struct wr_layer_maker *maker;
 	bool speaks_first; /* its handshake does: that of a client */
@@ -165,9 +145,8 @@ struct wr_layer_maker {
 };
 
 /*
- * The fields of a service that weir_server_configure_service() changes.  Each
- * change makes a new set and leaves the old one as it is, so a reader gets
- * values that belong together.
+ * What weir_server_configure_service() changes.  A change makes a new set, so
+ * that a reader gets values that belong together.
  */
 struct wr_limits {
 	struct wr_limits *older;
@@ -212,23 +191,19 @@ static inline void wr_share_add(const struct wr_service *s, int place, int n)
 	atomic_fetch_add(&s->share->has[place], (size_t)n);
 }
 
-/* 0, -EINVAL or -ENOMEM.  config may be NULL. */
+/* config may be NULL. */
 int wr_config_init(struct wr_config *ret, const struct weir_config *config);
 
-/* One thread at a time: all of it or nothing.  0, -EINVAL or -ENOMEM. */
+/* One thread at a time: all of it or nothing. */
 int wr_config_change(struct wr_config *c, const struct weir_config *config);
 void wr_config_fini(struct wr_config *c);
 
 /* Any thread: may the peer at this address send a PROXY header? */
 bool wr_service_trusts(const struct wr_service *s, const struct sockaddr *peer);
 
-/* 0, -EINVAL or -ENOMEM. */
 int wr_service_init(struct wr_service *ret, const struct weir_service *service);
 
-/*
- * One thread at a time: all limits and the trust, or nothing.  0, -EINVAL or
- * -ENOMEM.
- */
+/* One thread at a time: all limits and the trust, or nothing. */
 int wr_service_change(struct wr_service *s, const struct weir_service *service);
 void wr_service_fini(struct wr_service *s);
 

@@ -79,10 +79,7 @@ static void not_below_zero(uint64_t *gauge)
 		*gauge = 0;
 }
 
-/*
- * Beginnings are summed last, so no snapshot shows more ended connections than
- * begun ones.
- */
+/* Beginnings last: no snapshot shows more ended connections than begun ones. */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count)
 {

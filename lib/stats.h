@@ -34,7 +34,6 @@
 /* What each message adds to, shown under the same names. */
 #define WR_TRAFFIC(X) X(bytes_in) X(bytes_out) X(callbacks)
 
-/* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
 	X(sends) X(sends_refused) X(timer_calls) X(dead_on_arrival)            \
 	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
@@ -74,10 +73,7 @@ struct wr_durations {
 	wr_counter bucket[WEIR_BUCKETS];
 };
 
-/*
- * Of layers.  Each thread has one for the server.  The threads share that of a
- * listener, as a handshake is rare and long.
- */
+/* One for each thread; that of a listener is shared: a handshake is rare. */
 struct wr_layer_counts {
 	wr_counter handshakes[WR_HANDSHAKE_COUNT];
 	wr_counter truncated;
@@ -98,7 +94,6 @@ struct wr_stats {
 	struct wr_layer_counts layers;
 };
 
-/* What a thread has counted for one listener. */
 struct wr_listener_counts {
 	_Alignas(WR_CACHE_LINE) wr_counter accepted;
 	wr_counter outcome[WR_OUTCOME_COUNT];
@@ -151,10 +146,7 @@ wr_counts_of(const struct wr_service *service, const struct wr_stats *stats)
 	return service->counts ? &service->counts[stats->index] : NULL;
 }
 
-/*
- * Traffic is counted once, for the listener if there is one, and summed up for
- * the server when it is asked for.
- */
+/* Counted once, for the listener if there is one; a snapshot adds it up. */
 static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 					       struct wr_stats *stats)
 {
@@ -163,7 +155,6 @@ static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 	return counts ? &counts->traffic : &stats->traffic;
 }
 
-/* Count for the listener of the service alone. */
 #define WR_COUNT_LISTENER(service, stats, field, n)                            \
 	do {                                                                   \
 		struct wr_listener_counts *counts_ =                           \
@@ -191,7 +182,6 @@ static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
-/* Add the traffic of one listener. */
 void wr_stats_add_traffic(struct weir_stats *ret,
 			  const struct wr_listener_counts *counts, int count);
 void wr_listener_stats_sum(struct weir_listener_stats *ret,

@@ -56,7 +56,6 @@ static void put_at(struct wr_timers *ts, size_t i, struct wr_timer *t)
 	t->place = i + 1;
 }
 
-/* Place t between i and the root. */
 static void rise(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	while (i > 0 && t->at < ts->heap[(i - 1) / 2]->at) {
@@ -66,7 +65,6 @@ static void rise(struct wr_timers *ts, size_t i, struct wr_timer *t)
 	put_at(ts, i, t);
 }
 
-/* Place t between i and the leaves. */
 static void sink(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	size_t child;

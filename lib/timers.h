@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A binary heap of timers, each embedded in what it belongs to.  One thread at
- * a time, but for wr_timers_reserve(); knows no clock.
- */
+/* A binary heap.  One thread at a time, but for wr_timers_reserve(). */
 #ifndef WR_TIMERS_H
 #define WR_TIMERS_H
 
@@ -30,7 +27,7 @@ static inline bool wr_timer_is_armed(const struct wr_timer *t)
 	return t->place != 0;
 }
 
-/* Any thread, one at a time: room for count armed timers.  0 or -ENOMEM. */
+/* Any thread, one at a time: room for count armed timers. */
 int wr_timers_reserve(struct wr_timers *ts, size_t count);
 
 /* Arm or move t.  Cannot fail within the reserved room. */
@@ -41,7 +38,6 @@ void wr_timers_disarm(struct wr_timers *ts, struct wr_timer *t);
 /* WR_NEVER_AT (INT64_MAX): none is armed. */
 int64_t wr_timers_next_at(const struct wr_timers *ts);
 
-/* Disarm and return the first timer due at now, or NULL. */
 struct wr_timer *wr_timers_pop(struct wr_timers *ts, int64_t now);
 
 void wr_timers_fini(struct wr_timers *ts);
