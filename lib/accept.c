@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors of accept(2) have three classes.  The connection failed: count it,
- * continue.  No descriptor or memory is left: pause until a connection ends, or
- * for a time that grows to 100 ms.  The listener is broken: log it and leave
- * it; the others continue.  An unknown error counts as the second, so that no
- * error makes this thread spin.
- *
- * A listener that must not be asked is taken out of the poller; its clients
- * wait in the kernel's backlog.
+ * Errors of accept(2) have three classes.  A connection that failed is counted.
+ * A shortage of descriptors or memory pauses accepting until a connection ends,
+ * or for a time that grows to 100 ms.  A broken listener is logged and left.
+ * An unknown error counts as a shortage, so that no error makes this thread
+ * spin.
  *
  * Listeners share one queue and one max_connections.  They are asked in
  * rotation, and each has a place (see is_full).
@@ -111,8 +108,6 @@ struct wr_endpoint *wr_accept_find(const struct wr_accept *a, int id)
 	return e;
 }
 
-/* ---------------------------------------------------- places and listeners */
-
 static size_t listeners_without(const struct wr_accept *a, int place)
 {
 	struct wr_endpoint *e = NULL;
@@ -159,9 +154,9 @@ static bool is_server_full(const struct wr_accept *a,
 }
 
 /*
- * The client waits in the backlog.  overload is an argument because another
- * thread may change the configuration between two looks.  Under WEIR_REFUSE a
- * client waits only for a place that an idle connection is about to leave.
+ * overload is an argument because another thread may change it between two
+ * looks.  Under WEIR_REFUSE a client waits only for a place that an idle
+ * connection is about to leave.
  */
 static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
 		  int overload)
@@ -203,7 +198,6 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 	e->is_armed = false;
 }
 
-/* Have an idle connection ended for a client that waits. */
 static void evict_for_client(struct wr_accept *a, const struct wr_endpoint *e)
 {
 	struct pollfd fd = { .fd = e->listener.fd, .events = POLLIN };
@@ -229,10 +223,7 @@ static void keep_reserve(struct wr_accept *a)
 		a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
 }
 
-/*
- * A listener whose clients have to wait is not polled; it is asked as soon as
- * there is room.
- */
+/* A listener whose clients have to wait is not polled. */
 void wr_accept_adjust(struct wr_accept *a)
 {
 	struct wr_endpoint *e = NULL;
@@ -290,10 +281,7 @@ bool wr_accept_event(uint64_t key)
 	return true;
 }
 
-/*
- * Workers refuse connections that have waited for too long, but all workers may
- * be in callbacks.  One round is bounded, because clients wait.
- */
+/* All workers may be in callbacks.  A round is bounded: clients wait. */
 void wr_accept_refuse_too_old(struct wr_accept *a)
 {
 	int age_ms = a->core->config.queue_age_ms;
@@ -335,14 +323,11 @@ void wr_accept_close_listeners(struct wr_accept *a)
 		wr_accept_close_listener(a, e);
 }
 
-/* ---------------------------------------------------------------- admission */
-
 /* Free slots that an accept needs: in a shortage, and otherwise. */
 #define LAST_SLOT  1
 #define FREE_SLOTS (LAST_SLOT + 1)
 _Static_assert(FREE_SLOTS <= WR_PREPARED_SLOTS, "prepared slots stay");
 
-/* Of an accepted client. */
 struct newcomer {
 	int fd;
 	uint16_t source;    /* see wr_admission_judge() */
@@ -453,7 +438,6 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 	}
 }
 
-/* The program logs it, or else the library. */
 static void accept_tell_refusal(struct wr_accept *a,
 				const struct wr_endpoint *endpoint,
 				const struct newcomer *new, int outcome)
@@ -478,10 +462,7 @@ static void accept_tell_refusal(struct wr_accept *a,
 			why);
 }
 
-/*
- * Refuse a client that has no slot, without lingering: what it sends later may
- * destroy the text, but it holds nothing of ours.
- */
+/* A client without a slot cannot linger: later input may destroy the text. */
 static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
 			      const struct newcomer *new, int outcome)
 {
@@ -503,7 +484,7 @@ static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
 	wr_sys_close(new->fd);
 }
 
-/* Judge a client before it takes a slot.  False: it was refused. */
+/* False: the client was refused. */
 static bool is_admitted(struct wr_accept *a, struct wr_endpoint *endpoint,
 			struct newcomer *new)
 {
@@ -526,8 +507,6 @@ static bool is_admitted(struct wr_accept *a, struct wr_endpoint *endpoint,
 	refuse_in_passing(a, endpoint, new, outcome);
 	return false;
 }
-
-/* ----------------------------------------------------------------- shortage */
 
 enum answer { CONN_FAILED, SHORTAGE, BROKEN };
 
@@ -562,7 +541,6 @@ static bool is_shortage(int rc)
 	return rc < 0 && rc != -EAGAIN && classify(rc) == SHORTAGE;
 }
 
-/* new->fd, which is an error below 0. */
 static int accept_newcomer(struct wr_endpoint *endpoint, struct newcomer *new)
 {
 	new->source = 0;
@@ -573,9 +551,8 @@ static int accept_newcomer(struct wr_endpoint *endpoint, struct newcomer *new)
 }
 
 /*
- * new->fd; -EBUSY: the client waits in the backlog.  The configuration does not
- * change in between, so the new values apply to each client that connects after
- * weir_server_configure() has returned.
+ * -EBUSY: the client waits in the backlog.  Under the lock, so that new values
+ * apply to each client that connects after weir_server_configure().
  */
 static int accept_if_room(struct wr_accept *a, struct wr_endpoint *endpoint,
 			  int *overload, struct newcomer *new)
@@ -605,10 +582,10 @@ static int accept_with_reserve(struct wr_accept *a,
 }
 
 /*
- * new->fd, or an error.  Under WEIR_REFUSE the client is refused, and has the
- * descriptor of the reserve until it ends.  Under WEIR_HOLD the reserve is used
- * only in a stop, while no connection is open: no descriptor becomes free then,
- * so waiting clients are served one by one.
+ * Under WEIR_REFUSE the client is refused, and has the descriptor of the
+ * reserve until it ends.  Under WEIR_HOLD the reserve is used only in a stop
+ * without an open connection: no descriptor becomes free then, so waiting
+ * clients are served one by one.
  */
 static int accept_in_shortage(struct wr_accept *a, struct wr_endpoint *endpoint,
 			      int *overload, struct newcomer *new)
@@ -642,10 +619,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint)
 			       WR_OUTCOME_REFUSED_LIMIT, NULL);
 }
 
-/*
- * Refuse one client at a stop's deadline, without lingering, as others need the
- * descriptor.  Returns the result of accept(2).
- */
+/* Without lingering: others need the descriptor.  The result of accept(2). */
 static int refuse_with_reserve(struct wr_accept *a,
 			       struct wr_endpoint *endpoint)
 {
@@ -708,7 +682,6 @@ static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 	}
 }
 
-/* No client waits. */
 static void on_empty_backlog(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	endpoint->may_have_more = endpoint->is_due = false;
@@ -747,7 +720,6 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 	}
 }
 
-/* In rotation. */
 static struct wr_endpoint *after(const struct wr_accept *a,
 				 const struct wr_endpoint *e)
 {
@@ -756,7 +728,6 @@ static struct wr_endpoint *after(const struct wr_accept *a,
 	return next ? next : wr_accept_next(a, NULL);
 }
 
-/* The listener that accepted last is the last of a round. */
 static struct wr_endpoint *last_of_round(const struct wr_accept *a)
 {
 	return a->latest ? a->latest : wr_accept_next(a, NULL);
@@ -773,10 +744,7 @@ void wr_accept_run(struct wr_accept *a)
 	} while (e != last);
 }
 
-/*
- * At most its backlog, as clients may keep connecting.  False: no descriptor
- * for the next one.
- */
+/* At most its backlog, as clients may keep connecting. */
 static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->service.set.backlog; i++) {

@@ -69,10 +69,7 @@ void wr_endpoint_free(struct wr_endpoint *e); /* its listener is closed */
 int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines);
 void wr_accept_fini(struct wr_accept *a);
 
-/*
- * Takes the listener on success.  Its id; -EADDRINUSE: we have it already;
- * -ESHUTDOWN: a stop has begun.  The caller notifies the acceptor.
- */
+/* Takes the listener on success; the caller notifies the acceptor.  Its id. */
 int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint);
 
 /* The one after e, the first (e NULL), or NULL. */
@@ -84,7 +81,6 @@ static inline struct wr_endpoint *wr_accept_next(const struct wr_accept *a,
 
 struct wr_endpoint *wr_accept_find(const struct wr_accept *a, int id);
 
-/* Refuse queued connections that have waited for queue_age_ms. */
 void wr_accept_refuse_too_old(struct wr_accept *a);
 
 /* Find the listeners that are due: clients wait, and there is room. */
@@ -110,10 +106,7 @@ static inline bool wr_accept_has_listener(const struct wr_accept *a)
 	return atomic_load(&a->listening) > 0;
 }
 
-/*
- * Refuse all clients in the backlogs.  False: no descriptor is left for one,
- * until a connection ends.
- */
+/* False: no descriptor is left for a client, until a connection ends. */
 bool wr_accept_refuse_rest(struct wr_accept *a);
 
 #endif

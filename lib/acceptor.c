@@ -59,8 +59,6 @@ void wr_acceptor_fini(struct wr_acceptor *a)
 	wr_poller_close(&a->poller);
 }
 
-/* ---------------------------------------------------------------- the loop */
-
 static int64_t next_at(const struct wr_acceptor *a)
 {
 	int64_t at = wr_accept_next_at(&a->accept);
@@ -82,9 +80,8 @@ static bool handle_own(const struct wr_acceptor *a, const struct wr_event *ev)
 }
 
 /*
- * Late input is read for a limited time.  The poller reports the rest again,
- * perhaps before it reports a listener.  So listeners are asked without an
- * event.
+ * Late input is read for a limited time.  The poller may report the rest before
+ * it reports a listener.  So listeners are asked without an event.
  */
 static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 			    int n)

@@ -2,9 +2,8 @@
 /*
  * The acceptor: the thread that accepts connections and handles everything
  * timed: deadlines, lingering closes, pauses after a shortage, the stop.  It
- * waits only at its poller.  It does not wait in close(2) for a peer, and at
- * most WR_ROUND_TRIPS_NS for a connection's lock, which a thread may hold for
- * long (fence.c).  It calls the log sink, which must not block.
+ * waits only at its poller, and at most WR_ROUND_TRIPS_NS for a connection's
+ * lock (fence.c).  It calls the log sink, which must not block.
  */
 #ifndef WR_ACCEPTOR_H
 #define WR_ACCEPTOR_H
@@ -26,9 +25,9 @@ struct wr_acceptor {
 };
 
 int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
-		     struct wr_pool *p); /* 0 or -errno */
+		     struct wr_pool *p);
 void wr_acceptor_fini(struct wr_acceptor *a);
 
-int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
+int wr_acceptor_start(struct wr_acceptor *a);
 
 #endif

@@ -55,8 +55,6 @@ void wr_admission_set_rules(struct wr_admission *a, weir_access *rules)
 	weir_access_unref(before);
 }
 
-/* ---------------------------------------------------------- early refusals */
-
 static uint64_t next_random(struct wr_admission *a)
 {
 	a->random ^= a->random << 13;
@@ -78,8 +76,6 @@ static bool is_refused_early(struct wr_admission *a, const struct wr_config *c)
 	       (int64_t)(next_random(a) % 100) <
 		       least + (100 - least) * (n - start) / (full - start);
 }
-
-/* ----------------------------------------------------------------- sources */
 
 static uint64_t mixed(uint64_t n)
 {
@@ -131,10 +127,10 @@ static struct wr_source *find_source(const struct wr_admission *a, int family,
 }
 
 /*
- * Each connection moves next_at forward by rate_ns, beginning at the present if
- * it lies in the past.  It may be at most span_ns ahead of the present, so
- * span_ns / rate_ns connections may come at once.  If rules with a longer span
- * have moved it further, it is moved back.
+ * Each connection moves next_at forward by rate_ns, from the present if it lies
+ * in the past, and to at most span_ns ahead.  So span_ns / rate_ns connections
+ * may come at once.  If rules with a longer span have moved it further, it is
+ * moved back.
  */
 static bool is_too_fast(struct wr_source *s, const struct wr_source_limits *l,
 			int64_t now)
@@ -193,8 +189,6 @@ void wr_admission_leave(struct wr_admission *a, uint16_t source)
 	if (source > 0)
 		atomic_fetch_sub(&a->sources[source].open, 1);
 }
-
-/* ------------------------------------------------------------------- judge */
 
 static int judge_locked(struct wr_admission *a, const struct wr_config *c,
 			struct wr_stats *stats, const struct wr_client *client,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which clients may have a connection, and how many of one source.  The table
- * of sources has a fixed size.  A source has a few possible places in it and
- * replaces one that has no connections; if all have some, the client is not
- * counted.
+ * Which clients may have a connection, and how many of one source.  A source
+ * has a few possible places in a table and replaces one that has no
+ * connections; if all have some, the client is not counted.
  *
  * Any thread; the judge takes one lock.
  */
@@ -29,7 +28,6 @@ struct wr_admission {
 	_Atomic size_t unproven;   /* connections without a first message */
 };
 
-/* A client that asks for a connection. */
 struct wr_client {
 	const struct wr_service *service; /* of its listener */
 	int fd;
@@ -38,17 +36,13 @@ struct wr_client {
 	int64_t now;
 };
 
-/* 0 or -ENOMEM. */
 int wr_admission_init(struct wr_admission *a, weir_access *rules);
 void wr_admission_fini(struct wr_admission *a);
 
-/* Judge by other rules from now on; takes a reference. */
+/* Takes a reference. */
 void wr_admission_set_rules(struct wr_admission *a, weir_access *rules);
 
-/*
- * Judge a client.  WR_ADMITTED: it is counted in *source until
- * wr_admission_leave(); or the outcome, WR_OUTCOME_REFUSED_....
- */
+/* WR_ADMITTED, counted in *source until wr_admission_leave(); or why not. */
 #define WR_ADMITTED (-1)
 int wr_admission_judge(struct wr_admission *a, const struct wr_config *config,
 		       struct wr_stats *stats, const struct wr_client *client,

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message costs no timer call.  The owner of a connection writes its
- * deadline.  When the time that the acceptor read last has come, the acceptor
- * reads the deadline again: if it has moved to a later time, the acceptor
- * checks again then; if not, it posts WR_EV_DEADLINE, and the owner decides.
- * Only a deadline before the next check costs a message to the acceptor
- * (wr_conn_set_due).
+ * A message costs no timer call: see "Deadlines" in docs/ARCHITECTURE.md.
  *
  * The timer belongs to the slot.  Checking a free slot does nothing; checking a
  * reused one is an ordinary check.
  *
- * A connection lingers after its output is shut down, until its peer has
- * finished: its input is discarded, so that no reset destroys unread output
- * (see conn.c).  Lingering ends when the peer ends its output or is gone,
- * when it is silent and has taken all output, after WR_LINGER_MOST_NS, or after
- * WR_LINGER_BYTES.  When the set is full, the oldest is closed, which had the
- * longest time to read.
+ * A lingering connection discards its input, so that no reset destroys unread
+ * output (see conn.c).  When the set is full, the oldest is closed, which had
+ * the longest time to read.
  */
 #include "deadlines.h"
 
@@ -71,8 +63,6 @@ void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c)
 	} while (due_at < check_at);
 }
 
-/* ---------------------------------------------------------------- lingering */
-
 static void enlist(struct wr_deadlines *d, struct weir_conn *c)
 {
 	c->linger.prev = d->latest;
@@ -103,10 +93,7 @@ static int64_t quiet_at(const struct wr_deadlines *d)
 	return d->ctx->now + d->quiet_ns;
 }
 
-/*
- * In a stop, a limit for a peer that keeps sending after it has all output: it
- * must not set the length of the stop.
- */
+/* So that a peer that keeps sending does not set the length of the stop. */
 static int64_t drain_limit_at(const struct wr_deadlines *d,
 			      const struct weir_conn *c)
 {
@@ -151,10 +138,7 @@ static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 		wr_deadlines_expect(d, c);
 }
 
-/*
- * The poller reports an event while something is in it, such as time stamps
- * that the program has asked for.
- */
+/* Entries, such as time stamps, make the poller report again and again. */
 static void empty_error_queue(struct weir_conn *c)
 {
 	char waste[64];
@@ -220,8 +204,6 @@ void wr_linger_end_all(struct wr_deadlines *d)
 		linger_end(d, d->oldest);
 }
 
-/* ------------------------------------------------------------------- inbox */
-
 void wr_deadlines_take_inbox(struct wr_deadlines *d)
 {
 	struct weir_conn *c = atomic_exchange(&d->core->inbox, NULL);
@@ -237,8 +219,6 @@ void wr_deadlines_take_inbox(struct wr_deadlines *d)
 		c = next;
 	}
 }
-
-/* ------------------------------------------------------------------ checks */
 
 static void check_conn(struct wr_deadlines *d, struct weir_conn *c)
 {

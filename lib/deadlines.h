@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Deadlines of connections, and lingering connections.  The acceptor's thread
- * only.
- */
+/* Deadlines, and lingering connections.  The acceptor's thread only. */
 #ifndef WR_DEADLINES_H
 #define WR_DEADLINES_H
 
@@ -30,14 +27,11 @@ void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c);
 /* Handle requests of wr_conn_notify_acceptor(). */
 void wr_deadlines_take_inbox(struct wr_deadlines *d);
 
-/* Post the deadlines that have passed. */
 void wr_deadlines_run(struct wr_deadlines *d);
 int64_t wr_deadlines_next_at(const struct wr_deadlines *d);
 
-/* An event of a lingering connection. */
 void wr_linger_event(struct wr_deadlines *d, uint64_t key);
 
-/* A shorter silence ends lingering from now on. */
 void wr_linger_shorten(struct wr_deadlines *d, int64_t quiet_ns);
 
 /* Close all lingering connections, also in the inbox. */

@@ -101,10 +101,7 @@ static bool is_kept_by_callback(const struct wr_evict *e)
 	       wr_conn_where(c) == WR_CONN_RUNNING;
 }
 
-/*
- * True: the owner of the one that was asked has not looked yet.  Its callback
- * may take long: after WR_EVICT_OWNER_NS another connection is asked.
- */
+/* The owner of the one asked has not looked yet; a callback may take long. */
 static bool is_undecided(struct wr_evict *e)
 {
 	int eviction = e->asked.since ? eviction_of_asked(e) : WR_EVICTION_NONE;

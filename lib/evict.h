@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Ending idle connections for clients that wait while the server is full.  The
- * acceptor's thread.
- */
+/* Ending idle connections for clients that wait.  The acceptor's thread. */
 #ifndef WR_EVICT_H
 #define WR_EVICT_H
 

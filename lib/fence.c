@@ -12,8 +12,6 @@
 #include "conn_table.h"
 #include "sys.h"
 
-/* ----------------------------------------------------------------- request */
-
 /* The descriptor; an error if the listener is closed or to be closed. */
 static int wanted_locked(const struct wr_accept *a, const struct wr_endpoint *e)
 {
@@ -73,8 +71,6 @@ void wr_fence_request_all(struct wr_accept *a)
 		atomic_store(&e->is_unwanted, true);
 }
 
-/* ------------------------------------------------------------------- fence */
-
 static bool lock_until(struct weir_conn *c, int64_t at)
 {
 	while (!wr_word_trylock(&c->lock)) {
@@ -86,9 +82,8 @@ static bool lock_until(struct weir_conn *c, int64_t at)
 }
 
 /*
- * The round trip to the peer, ns; 0: not known.  False: it could not be asked
- * for in time.  The kernel answers after a send(2) that is under way, which may
- * wait for memory that is on a disk; the owner sends under the lock.
+ * The round trip to the peer, ns; 0: not known.  False: not in time.  The owner
+ * sends under the lock, and a send(2) may wait for memory that is on a disk.
  */
 static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
 {
@@ -104,9 +99,8 @@ static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
 }
 
 /*
- * A handshake takes a round trip.  Open connections tell how long that is;
- * there are more of them than handshakes, since they last longer.  If one
- * cannot be asked in time, the longest handshake is waited for.
+ * A handshake takes a round trip, which open connections know.  If one cannot
+ * be asked in time, the longest handshake is waited for.
  */
 static int64_t handshake_time(const struct wr_accept *a)
 {
@@ -175,8 +169,6 @@ static void fence_unwanted(struct wr_accept *a)
 	}
 }
 
-/* ------------------------------------------------------------------- close */
-
 /* As the poller reported at looked_at. */
 static bool has_clients(const struct wr_endpoint *e)
 {
@@ -199,11 +191,10 @@ static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 /*
  * The listener is closed once the poller, asked at this time or later, has
  * reported no connection; WR_NEVER_AT: an event has to come first.  (The clock
- * may be far ahead of the last look at the poller, as other threads run in
- * between.)  Behind a fence it is the time by which the last handshake must be
- * complete.  Without a fence new connections keep coming, so only those that
- * began before count: first all that waited are accepted, then the time is that
- * by which the handshakes under way must be complete.
+ * may be far ahead of the last look at the poller.)  Behind a fence it is the
+ * time by which the last handshake must be complete.  Without a fence new
+ * connections keep coming: first all that waited before are accepted, then it
+ * is the time by which the handshakes under way must be complete.
  */
 static int64_t closes_at(const struct wr_endpoint *e)
 {

@@ -27,7 +27,6 @@ int wr_fence_own(struct wr_accept *a, struct wr_endpoint *e);
 /* Have all listeners closed; none can be added from now on. */
 void wr_fence_request_all(struct wr_accept *a);
 
-/* Fence the listeners to be closed; close those that are quiet. */
 void wr_fence_run(struct wr_accept *a);
 int64_t wr_fence_next_at(const struct wr_accept *a);
 

@@ -40,8 +40,6 @@ static int get_int(int fd, int name)
 	return rc < 0 ? rc : value;
 }
 
-/* ------------------------------------------------------------------- TCP */
-
 static bool is_mapped(const struct sockaddr *addr)
 {
 	struct sockaddr_in6 in6;
@@ -80,9 +78,8 @@ static bool is_not_here(int rc)
 }
 
 /*
- * The first address of this machine.  Other failures are final: taking the
- * second address of localhost because the first is in use would hide that two
- * servers were started.
+ * Failures of the first address of this machine are final: the second address
+ * of localhost would hide that two servers were started.
  */
 static int listen_first(struct addrinfo *list, bool is_any, int backlog)
 {
@@ -138,8 +135,6 @@ static int open_tcp(struct wr_listener *l, const struct wr_address *addr,
 	return 0;
 }
 
-/* ----------------------------------------------------------- Unix sockets */
-
 static const struct sockaddr *un_addr(const struct wr_address *addr)
 {
 	return (const struct sockaddr *)(const void *)&addr->un;
@@ -174,10 +169,10 @@ static int remove_file(const char *path, const struct stat *file)
 }
 
 /*
- * A lock on a file beside the path, which only the owner of the file can open.
+ * A lock on a file beside the path, which only the file's owner can open.
  * Without it, servers that start at the same moment would all find a stale
- * socket before one of them listens.  At other moments it does not matter, so a
- * server that does not get it in time goes on.
+ * socket before one of them listens.  A server that does not get it in time
+ * goes on.
  */
 struct path_lock {
 	char name[NAME_ROOM];
@@ -267,9 +262,8 @@ static void unlink_path(struct wr_listener *l)
 }
 
 /*
- * After bind(): remember the file and set its mode, whatever the umask.  By
- * descriptor and without following links: the name may be another file's by
- * now.
+ * After bind().  By descriptor and without following links: the name may be
+ * another file's by now.
  */
 static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)
 {
@@ -346,8 +340,6 @@ static int open_unix(struct wr_listener *l, const struct wr_address *addr,
 	return rc;
 }
 
-/* ------------------------------------------------------ inherited sockets */
-
 static int add_flag(int fd, int get, int set, int flag)
 {
 	int flags = wr_sys_fcntl(fd, get, 0);
@@ -383,8 +375,6 @@ static int take_inherited(struct wr_listener *l, int fd)
 	l->is_tcp = is_tcp;
 	return 0;
 }
-
-/* -------------------------------------------------------------- listener.h */
 
 int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
 		     int backlog, mode_t mode, const atomic_bool *stop)

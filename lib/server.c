@@ -11,12 +11,11 @@
  * WR_CUT_NS for each slot, beyond the deadline.  Only time in which it could
  * run counts: see wr_stop.late_ns.
  *
- * weir_server_run() reads signals from a signalfd: nothing runs in a signal
- * handler, and no disposition changes.  Before it restores the mask it reads
- * late signals, which were meant for the stopped server.  One call per process
- * at a time waits for signals, as a signal is read from one signalfd only.  The
- * signalfd is opened with the server: later, clients may have taken all
- * descriptors.
+ * weir_server_run() reads signals from a signalfd, so no disposition changes.
+ * Before it restores the mask it reads late signals, which were meant for the
+ * stopped server.  One call per process waits for signals, as a signal is read
+ * from one signalfd only.  The signalfd is opened with the server: later,
+ * clients may have taken all descriptors.
  */
 #include <errno.h>
 #include <signal.h>
@@ -44,8 +43,6 @@ struct weir_server {
 	int signals;	  /* signalfd */
 	atomic_uint refs; /* of the program and running threads */
 };
-
-/* ------------------------------------------------------------ new and free */
 
 static sigset_t stop_signals(void)
 {
@@ -149,8 +146,6 @@ void weir_server_free(weir_server *s)
 	unref(s);
 }
 
-/* ------------------------------------------------------------------ listen */
-
 /* In a lame duck the server goes on as before. */
 static bool is_stopping(const weir_server *s)
 {
@@ -252,7 +247,6 @@ int wr_layer_replace(weir_server *s, int id, struct weir_layer *from)
 	return 0;
 }
 
-/* For calls on a listener before a stop.  -errno; *ret is not set. */
 static int find_wanted(weir_server *s, int id, struct wr_endpoint **ret)
 {
 	struct wr_endpoint *e = find_listener(s, id);
@@ -312,8 +306,6 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 	memcpy(buf, e->where, len + 1);
 	return (int)len;
 }
-
-/* ---------------------------------------------------------- start and stop */
 
 /* No connection is open yet: all threads end at once. */
 static void undo_start(weir_server *s)
@@ -399,8 +391,6 @@ int weir_server_drain(weir_server *s)
 	return 0;
 }
 
-/* -------------------------------------------------------------------- join */
-
 /*
  * True: the acceptor should have ended the stop.  Every waiting thread calls
  * this at each look.  The time since the last look counts, but at most
@@ -433,7 +423,6 @@ static bool is_too_late(weir_server *s)
 	return is_late;
 }
 
-/* A handler of a signal may bring the deadline nearer, and wakes no waiter. */
 static int64_t next_look_at(const weir_server *s, int64_t now)
 {
 	int64_t stop_at = atomic_load(&s->core.stop_at);
@@ -587,8 +576,6 @@ int weir_server_is_draining(const weir_server *s)
 	return s ? atomic_load(&s->core.stop_wanted) : -EINVAL;
 }
 
-/* --------------------------------------------------------------------- run */
-
 /* Id of the process that waits for signals (a child has another); 0: none. */
 static atomic_int taker;
 
@@ -695,8 +682,6 @@ int weir_server_run(weir_server *s, unsigned flags)
 	return rc;
 }
 
-/* --------------------------------------------------------- own connections */
-
 weir_server *weir_conn_server(const weir_conn *c)
 {
 	return c && c->core ? wr_container_of(c->core, struct weir_server, core)
@@ -734,10 +719,7 @@ int weir_server_configure(weir_server *s, const struct weir_config *config)
 	return s && config ? wr_core_configure(&s->core, config) : -EINVAL;
 }
 
-/*
- * The owner of each connection computes its deadline again.  An event for a
- * connection that is new in its slot, or of another service, does no harm.
- */
+/* Events for other services, or for new connections in a slot, do no harm. */
 static void recheck_deadlines(struct wr_core *core)
 {
 	size_t slots = wr_table_slots(core->table);
@@ -768,8 +750,6 @@ int weir_server_configure_service(weir_server *s, int id,
 		recheck_deadlines(&s->core);
 	return rc;
 }
-
-/* ------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 {
@@ -831,8 +811,6 @@ int weir_server_each(weir_server *s, weir_each_fn *fn, void *arg, size_t size)
 
 	return s ? wr_walk(&s->core, fn, arg, size) : -EINVAL;
 }
-
-/* ------------------------------------------------------------------ timers */
 
 int weir_server_timer(weir_server *s, weir_timer **ret, int ms, int every_ms,
 		      weir_timer_fn *fn, void *arg)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One node on the ready list stands for all timers that are due.  The worker
- * that takes it calls one of them.  If another one is due, it queues the node
- * again before the call, for another worker.
+ * The worker that takes the node calls one of the timers that are due.  If
+ * another one is due, it queues the node again before the call, for another
+ * worker.
  *
  * "One call at a time": a timer is not armed while its call runs.  The end of
  * the call arms it: at the time that weir_timer_set() has asked for, or at the
- * next multiple of its period.  Multiples that passed during the call are
- * skipped.
+ * next multiple of its period.
  *
  * "No timer is missed": look_at changes under the lock.  A thread that lowers
  * it then signals the acceptor, which reads it after it has taken the signal.
@@ -57,8 +56,6 @@ void wr_server_timers_fini(struct wr_server_timers *ts)
 	wr_timers_fini(&ts->armed);
 	wr_lock_fini(&ts->lock);
 }
-
-/* ---------------------------------------------------------- under the lock */
 
 static void arm_locked(struct weir_timer *t, int64_t at)
 {
@@ -147,8 +144,6 @@ static void end_call_locked(struct wr_server_timers *ts, struct weir_timer *t,
 		arm_locked(t, next_call_at(t, now));
 }
 
-/* ------------------------------------------------ the acceptor, the workers */
-
 void wr_server_timers_run(struct wr_server_timers *ts, int64_t now)
 {
 	if (atomic_load(&ts->look_at) > now)
@@ -194,8 +189,6 @@ bool wr_server_timers_close(struct wr_server_timers *ts)
 	wr_unlock(&ts->lock);
 	return !is_any_running;
 }
-
-/* ------------------------------------------------------------- the program */
 
 static int add_locked(struct wr_server_timers *ts, struct weir_timer *t,
 		      int64_t at)

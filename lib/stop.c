@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run_step() has the steps in order; the stop ends as soon as no connection is
- * left, which is usually in the drain.  The acceptor's thread, once in each
- * round of its loop.
+ * run_step() has the steps in order.  The stop ends as soon as no connection is
+ * left, which is usually in the drain.
  */
 #include "stop.h"
 
@@ -37,8 +36,6 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 	return wr_conn_is_in_use(c) ? c : NULL;
 }
 
-/* --------------------------------------------------------------- lame duck */
-
 /* There is none if it would end at the time of the request. */
 static enum wr_stop_step begin_lame_duck(struct wr_stop *s)
 {
@@ -55,8 +52,6 @@ static enum wr_stop_step begin_lame_duck(struct wr_stop *s)
 		atomic_load(&core->table->open));
 	return WR_STOP_LAME_DUCK;
 }
-
-/* ------------------------------------------------------------------- fence */
 
 static void begin_fence(struct wr_stop *s)
 {
@@ -77,8 +72,6 @@ static void begin_fence(struct wr_stop *s)
 	wr_logf(&core->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
 		atomic_load(&core->table->open));
 }
-
-/* ------------------------------------------------------------------ accept */
 
 /* accept(2) fails, and no connection can end and change that. */
 static bool is_hopeless(struct wr_stop *s)
@@ -101,8 +94,6 @@ static void close_quiet_listeners(struct wr_stop *s)
 		wr_fence_run(s->accept);
 }
 
-/* ------------------------------------------------------------------- drain */
-
 static bool is_past_deadline(const struct wr_stop *s)
 {
 	return s->ctx->now >= atomic_load(&s->core->stop_at);
@@ -121,7 +112,7 @@ static void drain_conn(struct wr_stop *s, struct weir_conn *c)
 		     WR_EV_DRAIN);
 }
 
-/* Tell connections of the drain, or cut them.  Those that linger are done. */
+/* Those that linger are done. */
 static void remind(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);
@@ -152,8 +143,6 @@ static bool is_anything_open(const struct wr_stop *s)
 	return !wr_server_timers_close(s->core->timers) ||
 	       !wr_table_shut_if_empty(table);
 }
-
-/* --------------------------------------------------------------------- cut */
 
 static void refuse_queued(struct wr_stop *s)
 {
@@ -197,8 +186,6 @@ static void cut(struct wr_stop *s)
 	s->notice_until = wr_min_at(wr_now_ns() + WR_NOTICE_NS, s->notice_most);
 }
 
-/* ------------------------------------------------------------------ notice */
-
 /* Before remind(): while this thread could not run, callbacks could not. */
 static void leave_out_pause(struct wr_stop *s)
 {
@@ -223,12 +210,7 @@ static bool waits_for_notice(struct wr_stop *s)
 	return true;
 }
 
-/* ----------------------------------------------------------------- give up */
-
-/*
- * Count open connections as cut.  Their workers may still return, and are not
- * waited for.  False: there was none.
- */
+/* Count open connections as cut: no wait for their workers.  False: none. */
 static bool abandon(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);
@@ -260,8 +242,6 @@ static void give_up(struct wr_stop *s)
 	s->is_busy = abandon(s) || s->stuck > 0;
 }
 
-/* -------------------------------------------------------------------- done */
-
 void wr_stop_end(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
@@ -292,8 +272,6 @@ static void finish(struct wr_stop *s)
 	s->was_cut = s->step > WR_STOP_CUT && stats.ledger.cut > s->cut_before;
 	wr_stop_end(s);
 }
-
-/* --------------------------------------------------------------- the steps */
 
 /* The next step; the same one: wait. */
 static enum wr_stop_step run_step(struct wr_stop *s)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The stop of a server, in steps; docs/STOPPING.md has the guarantees.
- * wr_core_stop() requests it in any thread, the acceptor's thread carries it
- * out, joins wait for its end.
+ * wr_core_stop() requests it, and the acceptor's thread carries it out.
  */
 #ifndef WR_STOP_H
 #define WR_STOP_H
@@ -23,10 +22,8 @@ enum wr_stop_step {
 };
 
 /*
- * Field key:	c  constant
- *		t  the acceptor's thread only
- *		l  under core->lock
- *		e  t before is_done, constant afterwards
+ * Field key: c constant; t the acceptor's thread only; l under core->lock; e t
+ * before is_done, constant afterwards.
  */
 struct wr_stop {
 	struct wr_core *core;		/* c */

@@ -5,7 +5,6 @@
 
 #include "accept.h"
 
-/* 0, -EINVAL, or what fn has returned. */
 int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size);
 
 #endif

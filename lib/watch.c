@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watchdog: one log line for each callback that runs very long, while it runs.
  * A check comes when the oldest running callback would be too old; one that
  * begins later is not too old before the next check.  A session that waits in a
  * call of the library is not stuck: its time counts from the end of the wait.
  *
- * Starvation: every worker has been in one callback for seconds, and
- * connections wait.  Waiting callbacks count here.  Counted once for each such
- * time; at most one line a minute.
+ * Starvation: every worker has been in one callback for seconds, waits
+ * included, and connections wait.  Counted once for each such time; at most one
+ * line a minute.
  */
 #include "watch.h"
 
@@ -19,8 +18,6 @@ void wr_watch_init(struct wr_watch *w, struct wr_core *core,
 {
 	*w = (struct wr_watch){ .core = core, .pool = pool, .accept = accept };
 }
-
-/* ---------------------------------------------------------------- watchdog */
 
 /*
  * NULL: a service of a dialled connection.  It is only compared, as its
@@ -108,8 +105,6 @@ static void watch_callbacks(struct wr_watch *w, int64_t now)
 		w->callbacks_at =
 			wr_min_at(w->callbacks_at, check_worker(w, i, now));
 }
-
-/* -------------------------------------------------------------- starvation */
 
 struct busy {
 	int64_t since; /* begin of the youngest callback; 0: a worker is free */

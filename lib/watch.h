@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Logs callbacks that run very long, and a pool without a free worker.  The
- * acceptor's thread only.
- */
+/* Logs very long callbacks and starved pools.  The acceptor's thread only. */
 #ifndef WR_WATCH_H
 #define WR_WATCH_H
 
