@@ -41,7 +41,6 @@ struct ranges {
 	size_t count;
 };
 
-/* A growing array. */
 struct list {
 	void *all;
 	size_t count, room;
@@ -52,12 +51,10 @@ struct weir_access {
 	struct ranges v4, v6;
 	struct id *users, *groups; /* sorted */
 	size_t user_count, group_count;
-	/* The verdict where no rule matches. */
-	enum wr_access of_ip, of_unix;
+	enum wr_access of_ip, of_unix; /* where no rule matches */
 	struct wr_source_limits limits;
 };
 
-/* What has been read so far. */
 struct reader {
 	struct weir_access *ret;
 	struct list v4, v6, users, groups;
@@ -66,8 +63,6 @@ struct reader {
 	char *why;
 	size_t cap;
 };
-
-/* --------------------------------------------------------------- addresses */
 
 static uint64_t read_be64(const unsigned char *bytes)
 {
@@ -99,8 +94,6 @@ static bool is_loopback(const struct wr_network *addr)
 	return addr->family == AF_INET ? addr->at[0] == 127
 				       : memcmp(addr->at, v6, sizeof(v6)) == 0;
 }
-
-/* ------------------------------------------------------------------ search */
 
 static bool is_before(const struct wr_key *a, const struct wr_key *b)
 {
@@ -173,8 +166,6 @@ struct wr_source_limits wr_access_limits(const weir_access *a)
 		 : (struct wr_source_limits){ .v4_bits = 32, .v6_bits = 64 };
 }
 
-/* ----------------------------------------------------------------- reading */
-
 WEIR_PRINTF(2, 3)
 static int access_refuse(const struct reader *r, const char *format, ...)
 {
@@ -207,7 +198,7 @@ static int list_add(struct list *l, const void *item, size_t size)
 	return 0;
 }
 
-/* At most max; moves *text behind the digits.  False: none, or too large. */
+/* *text moves behind the digits.  False: no number up to max. */
 static bool read_number(const char **text, uint64_t max, uint64_t *ret)
 {
 	const char *at = *text;
@@ -284,7 +275,6 @@ static int add_exempt(struct reader *r, char *text)
 	return add_rule(r, text, WR_ACCESS_EXEMPT);
 }
 
-/* "20 per 32/64" or "20". */
 static int add_limit(struct reader *r, char *text)
 {
 	struct wr_source_limits *l = &r->ret->limits;
@@ -331,7 +321,6 @@ static int64_t unit_ns(const char *unit)
 	return 0;
 }
 
-/* "50/10s". */
 static int add_rate(struct reader *r, char *text)
 {
 	struct wr_source_limits *l = &r->ret->limits;
@@ -421,8 +410,6 @@ static int read_lines(struct reader *r, const char *text, size_t len)
 	return rc;
 }
 
-/* --------------------------------------------------------------- compiling */
-
 static int compare_prefixes(const void *a, const void *b)
 {
 	const struct prefix *one = a, *other = b;
@@ -446,7 +433,6 @@ static int compare_ids(const void *a, const void *b)
 	return one->rule < other->rule ? -1 : one->rule > other->rule;
 }
 
-/* The rule applies from start on. */
 static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 {
 	if (r->count > 0 && !is_before(&r->starts[r->count - 1], &start))
@@ -457,10 +443,7 @@ static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 	r->rules[r->count++] = rule;
 }
 
-/*
- * The prefixes around an address, the widest first.  Each gets the first of the
- * rules of itself and of the wider ones.
- */
+/* The widest first; each has the first rule of itself and of wider ones. */
 struct nest {
 	struct prefix in[V6_BITS + 1];
 	size_t depth;
@@ -542,8 +525,6 @@ static int compile(struct reader *r)
 	a->groups = sorted_ids(&r->groups, &a->group_count);
 	return rc;
 }
-
-/* ------------------------------------------------------------------ objects */
 
 static void access_free(weir_access *a)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Access rules.  An object never changes after it is made, so any thread that
- * has a reference may read it.
- */
+/* Access rules.  An object never changes, so any thread may read it. */
 #ifndef WR_ACCESS_H
 #define WR_ACCESS_H
 
@@ -17,7 +14,6 @@ struct wr_key {
 /* Its first bits. */
 struct wr_key wr_key_of(const struct wr_network *addr, int bits);
 
-/* Of the lines `limit' and `rate'. */
 struct wr_source_limits {
 	int v4_bits, v6_bits; /* of an address, make a source */
 	int open_max;	      /* connections of a source; 0: not given */
@@ -35,7 +31,6 @@ enum wr_access {
 enum wr_access wr_access_of_ip(const weir_access *a,
 			       const struct wr_network *addr);
 
-/* For a Unix socket: the peer's credentials decide. */
 enum wr_access wr_access_of_unix(const weir_access *a, int fd);
 
 struct wr_source_limits wr_access_limits(const weir_access *a);

@@ -80,7 +80,6 @@ static int parse_fd(struct wr_address *a, const char *number)
 				    "as in fd:3");
 }
 
-/* IPv6 with or without a zone. */
 static bool is_v6(const char *host)
 {
 	char digits[INET6_ADDRSTRLEN];

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Addresses as text and as the kernel has them.
- *
- *  host:port  :port  [v6]:port  unix:/path  unix:@abstract  fd:N
- */
+/* Addresses as text and as the kernel has them. */
 #ifndef WR_ADDRESS_H
 #define WR_ADDRESS_H
 
@@ -22,16 +18,14 @@ struct wr_address {
 	struct sockaddr_un un; /* UNIX */
 	socklen_t un_len;
 	int fd;		   /* FD */
-	const char *wrong; /* what is wrong; NULL: nothing */
+	const char *wrong; /* NULL: nothing */
 };
 
-/* 0; -EINVAL (wrong form or port); -ENAMETOOLONG. */
 int wr_address_parse(struct wr_address *ret, const char *where);
 
 /*
  * Text that wr_address_parse() can read.  A v4-mapped address becomes IPv4, an
- * unnamed Unix socket "unix:", a control character \xHH.  Length; -ENOSPC;
- * -EAFNOSUPPORT.
+ * unnamed Unix socket "unix:".  Length; -ENOSPC; -EAFNOSUPPORT.
  */
 int wr_address_format(const struct sockaddr *addr, socklen_t len, char *buf,
 		      size_t cap);

@@ -23,10 +23,7 @@
 
 #define wr_array_len(a) (sizeof(a) / sizeof((a)[0]))
 
-/*
- * An invariant of the library, checked in every build.  Misuse by the caller is
- * answered with -EINVAL instead.
- */
+/* An invariant of the library, checked in every build. */
 #define wr_assert(expr)                                                        \
 	((expr) ? (void)0 : wr_assert_failed(#expr, __FILE__, __LINE__))
 
@@ -49,10 +46,7 @@ static inline int64_t wr_min_at(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/*
- * Where threads race: a test build can delay a thread here.  Set the hook while
- * no server runs.
- */
+/* A test can delay a racing thread here.  Set the hook while no server runs. */
 #ifdef WR_FAULTS
 extern void (*wr_point_hook)(const char *function);
 #define WR_POINT() (wr_point_hook ? wr_point_hook(__func__) : (void)0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A byte queue in one piece of memory.  Not locked.
- *
  * Invariant: start <= end <= cap; start == end == 0 while it is empty.
  */
 #ifndef WR_BUFFER_H
@@ -12,7 +11,7 @@
 #include "base.h"
 
 struct wr_buffer {
-	char *mem; /* NULL: no memory */
+	char *mem;
 	size_t start;
 	size_t end;
 	size_t cap;
@@ -28,13 +27,9 @@ static inline char *wr_buffer_data(const struct wr_buffer *b)
 	return b->mem + b->start;
 }
 
-/*
- * Make room for want bytes at the end, with at most max bytes in all.  0,
- * -EMSGSIZE (over max) or -ENOMEM; the content stays.
- */
+/* Make room for want bytes, max in all.  -EMSGSIZE: over max; -ENOMEM. */
 int wr_buffer_reserve(struct wr_buffer *b, size_t want, size_t max);
 
-/* Writable room: fill it, then commit. */
 static inline char *wr_buffer_tail(const struct wr_buffer *b)
 {
 	return b->mem + b->end;
@@ -51,7 +46,6 @@ static inline void wr_buffer_commit(struct wr_buffer *b, size_t len)
 	b->end += len;
 }
 
-/* Reserve, copy, commit.  0, -EMSGSIZE or -ENOMEM. */
 WR_PRIVATE int wr_buffer_append(struct wr_buffer *b, const void *data,
 				size_t len, size_t max);
 
@@ -63,7 +57,6 @@ static inline void wr_buffer_consume(struct wr_buffer *b, size_t len)
 		b->start = b->end = 0;
 }
 
-/* Copy out and consume at most cap bytes; returns the count. */
 static inline size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
 {
 	size_t len = wr_min(wr_buffer_len(b), cap);
@@ -75,10 +68,7 @@ static inline size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
 	return len;
 }
 
-/*
- * Offset of the end of the first delimiter; 0: none.  No delimiter begins in
- * the first `from` bytes.
- */
+/* Offset behind the first delimiter; 0: none.  None begins before `from`. */
 static inline size_t wr_buffer_find(const struct wr_buffer *b,
 				    const void *delim, size_t delim_len,
 				    size_t from)
@@ -94,7 +84,6 @@ static inline size_t wr_buffer_find(const struct wr_buffer *b,
 	return at ? from + (size_t)(at - data) + delim_len : 0;
 }
 
-/* Free the memory; the buffer stays usable. */
 WR_PRIVATE void wr_buffer_release(struct wr_buffer *b);
 
 #endif

@@ -17,7 +17,6 @@ static inline int64_t wr_now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* ms < 0: never. */
 static inline int64_t wr_deadline_at(int64_t now_ns, int ms)
 {
 	return ms < 0 ? WR_NEVER_AT : now_ns + (int64_t)ms * WR_NS_PER_MS;

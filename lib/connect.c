@@ -2,8 +2,7 @@
 /*
  * Addresses are tried as in RFC 8305 ("happy eyeballs"): the next attempt
  * starts after a quarter of a second, or at once when one fails, and the first
- * to connect wins.  The families alternate, so a host without IPv6 connectivity
- * costs a quarter of a second.
+ * to connect wins.  The families alternate.
  *
  * A Unix socket with a full backlog cannot be polled for: it is tried again
  * after a pause, which grows.  So is a lookup for which there is no thread.
@@ -21,8 +20,6 @@
 #include "resolve.h"
 #include "sys.h"
 
-/* --------------------------------------------------------------- addresses */
-
 static const struct addrinfo *find_family(const struct addrinfo *a, int family,
 					  bool has)
 {
@@ -31,7 +28,6 @@ static const struct addrinfo *find_family(const struct addrinfo *a, int family,
 	return a;
 }
 
-/* Alternate the families, first address first. */
 static void line_up(struct wr_connect *r, const struct addrinfo *list)
 {
 	int family = list->ai_family;
@@ -50,9 +46,8 @@ static void line_up(struct wr_connect *r, const struct addrinfo *list)
 
 /*
  * If nobody listens, the kernel may choose the destination as the local port,
- * and TCP connects the socket to itself.  The ports are compared first; they
- * are at the same offset in both families.  Then the own address with the
- * peer's, as the destination may be a wildcard.
+ * and TCP connects the socket to itself.  Ports are at the same offset in both
+ * families.  The destination may be a wildcard, so the peer's name is compared.
  */
 static bool has_met_itself(int fd, const struct sockaddr *to)
 {
@@ -67,7 +62,6 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 	       memcmp(&own, &peer, sizeof(own)) == 0;
 }
 
-/* 0: connected; -EINPROGRESS; -errno. */
 static int check_attempt(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
@@ -109,7 +103,6 @@ static void fail_attempt(struct wr_connect *r, struct pollfd *attempt, int rc)
 	r->next_at = 0;
 }
 
-/* The descriptor is the caller's now. */
 static int win_attempt(struct wr_connect *r, struct pollfd *attempt,
 		       const struct addrinfo *to)
 {
@@ -166,10 +159,7 @@ static int start_attempt(struct wr_connect *r, int64_t now)
 	return -EINPROGRESS;
 }
 
-/*
- * The same, of the attempts under way.  Without poll(2), which can fail: the
- * event that led here comes once.
- */
+/* No poll(2), which can fail: the event that led here comes once. */
 static int look_at_attempts(struct wr_connect *r)
 {
 	for (size_t i = 0; i < r->started; i++) {
@@ -185,8 +175,6 @@ static int look_at_attempts(struct wr_connect *r)
 	}
 	return -EINPROGRESS;
 }
-
-/* ------------------------------------------------------------- the machine */
 
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at)
@@ -224,7 +212,6 @@ int wr_connect_prepare(struct wr_connect *r, const struct wr_address *where,
 	return 0;
 }
 
-/* 0: the addresses are there; -EINPROGRESS; -errno. */
 static int find_addresses(struct wr_connect *r, int64_t now)
 {
 	int rc = -EINPROGRESS;
@@ -313,8 +300,6 @@ int wr_connect(const struct wr_address *where, int64_t deadline_at)
 	wr_connect_end(&r);
 	return rc;
 }
-
-/* ------------------------------------------------------ connected already */
 
 static int check_connected(int fd)
 {

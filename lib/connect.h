@@ -35,21 +35,17 @@ struct wr_connect {
 	struct wr_address where;
 };
 
-/*
- * To each address of the list, which it takes; NULL: to a Unix socket, or to a
- * host that is looked up.
- */
+/* It takes the list.  NULL: a Unix socket, or a host that is looked up. */
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at);
 
-/* The same; a host that is a number needs no lookup.  0 or -errno. */
+/* A host that is a number needs no lookup.  0 or -errno. */
 int wr_connect_prepare(struct wr_connect *r, const struct wr_address *where,
 		       int64_t deadline_at);
 
 /*
  * Do what is due.  A non-blocking descriptor, which stays in the poller unless
- * it is a Unix socket; -EINPROGRESS; -ETIMEDOUT; or the error of the last
- * address.
+ * it is a Unix socket; -EINPROGRESS; -ETIMEDOUT; the error of the last address.
  */
 int wr_connect_step(struct wr_connect *r, int64_t now);
 
@@ -61,10 +57,7 @@ void wr_connect_end(struct wr_connect *r);
 /* All of it, with lookup and waits. */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 
-/*
- * Make a connected stream socket non-blocking and close-on-exec.  0; -EBADF;
- * -ENOTSOCK (also another kind of socket); -ENOTCONN.
- */
+/* Make a connected stream socket non-blocking and close-on-exec. */
 int wr_connect_take_over(int fd);
 
 #endif

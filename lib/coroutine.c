@@ -43,8 +43,6 @@ static WR_OUT_OF_LINE void set_current(struct wr_coro *co)
 	current = co;
 }
 
-/* --------------------------------------------------------------- sanitizers */
-
 static WR_INLINE void leave_outer_stack(struct wr_coro *co)
 {
 #ifdef WR_ASAN
@@ -85,8 +83,6 @@ static WR_INLINE void enter_stack(struct wr_coro *co)
 #endif
 	co->is_over = false;
 }
-
-/* ---------------------------------------------------------------- switching */
 
 /* Valid until the function that has set it returns. */
 static WR_INLINE void set_outside(struct wr_coro *co, jmp_buf *outside)
@@ -177,10 +173,8 @@ static _Noreturn WR_OUT_OF_LINE void coro_main(struct wr_coro *co)
 
 /*
  * It runs on the new stack, and returns like any handler.  A jump then goes on
- * in its frame, which nothing has used since.
- *
- * In a thread that makes no stack the signal is not ours: it ends the process,
- * as its default does.
+ * in its frame, which nothing has used since.  In a thread that makes no stack
+ * the signal is not ours: it ends the process, as its default does.
  */
 static void on_new_stack(int sig, siginfo_t *info, void *context)
 {
@@ -258,7 +252,6 @@ static bool make_frame(struct wr_coro *co)
 	return m.is_done;
 }
 
-/* Run it up to its first pause. */
 static bool run_to_first_pause(struct wr_coro *co)
 {
 	jmp_buf outside;
@@ -294,7 +287,6 @@ static void coro_main(unsigned high, unsigned low)
 	}
 }
 
-/* Run it up to its first pause. */
 static bool run_to_first_pause(struct wr_coro *co)
 {
 	uint64_t self = (uintptr_t)co;
@@ -343,8 +335,6 @@ bool wr_coro_resume(struct wr_coro *co)
 	set_current(NULL);
 	return co->is_over;
 }
-
-/* ---------------------------------------------------------------- its life */
 
 bool wr_coro_init(struct wr_coro *co, char *stack, size_t size)
 {

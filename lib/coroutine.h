@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A function that runs on a stack of its own.  It can pause; any thread may
- * resume it then, one at a time.
- *
- * It may resume in another thread, so no address of a thread-local variable may
- * be kept over a pause: errno has one.
+ * A function that runs on a stack of its own.  It can pause; then any thread,
+ * one at a time, may resume it.  So no address of a thread-local variable, such
+ * as errno, may be kept over a pause.
  */
 #ifndef WR_COROUTINE_H
 #define WR_COROUTINE_H
@@ -21,10 +19,7 @@ struct wr_coro_frame {
 	const void *pc, *sp, *fp;
 };
 
-/*
- * In the order of use: a switch touches as few cache lines as it can, since
- * those of a session that has waited are cold.
- */
+/* In order of use: the cache lines of a session that has waited are cold. */
 struct wr_coro {
 	jmp_buf *outside; /* on the stack of the thread that runs it */
 	struct wr_coro_frame frame;
@@ -35,7 +30,6 @@ struct wr_coro {
 	void *arg;
 	char *stack; /* c: its lowest byte */
 	size_t size; /* c */
-	/* For sanitizers. */
 	void *fiber, *outer_fiber, *fake, *outer_fake;
 	const void *outer_stack;
 	size_t outer_size;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Dialling: a connection without a server.  It has a context of its own and is
- * used by the caller's thread only, or by the caller's session.
- */
+/* Connections without a server, each used by one thread or session only. */
 #include <errno.h>
 
 #include "address.h"
@@ -24,8 +21,7 @@ static const struct wr_service dialled_service = {
 
 /*
  * "No reply is lost by a close" (conn.c) for the caller's thread: if input has
- * come, discard it until the peer has all that we sent, for at most
- * WR_DIAL_LINGER_NS.
+ * come, discard it until the peer has all that we sent.
  */
 static void drain_before_close(struct weir_conn *c)
 {
@@ -42,7 +38,6 @@ static void drain_before_close(struct weir_conn *c)
 	}
 }
 
-/* Send what is left, within the write deadline or the usual one. */
 static void send_the_rest(struct weir_conn *c)
 {
 	int rc;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A dialled connection begins on the ready list, in any thread; from then on
- * the workers run it like an accepted one.  While it connects it has no
- * descriptor; the poller watches those of the attempts, and its deadline is the
- * time of the next step.
+ * the workers run it like an accepted one.
  */
 #include "dialled.h"
 
@@ -73,7 +71,6 @@ static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 	atomic_store(&c->due_at, wr_connect_next_at(r));
 }
 
-/* The lock of the table is held. */
 static int take_slot_locked(struct wr_core *core, struct weir_conn **ret,
 			    int fd, struct wr_dialled *d)
 {
@@ -117,8 +114,6 @@ static int begin_dialled(struct wr_core *core, weir_ref **ret, int fd,
 	return rc;
 }
 
-/* --------------------------------------------------------------- adopting */
-
 static bool is_tcp(int fd)
 {
 	int protocol = 0;
@@ -150,15 +145,12 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 	return rc;
 }
 
-/* ---------------------------------------------------------------- dialling */
-
 static void free_connect(struct wr_connect *r)
 {
 	wr_connect_end(r);
 	wr_sys_free(r);
 }
 
-/* A state machine that has not begun its first attempt. */
 static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 		       int timeout_ms)
 {
@@ -202,8 +194,6 @@ fail:
 	free_dialled(d);
 	return rc;
 }
-
-/* ---------------------------------------------------------------- spawning */
 
 static void keep_until_start_locked(struct wr_table *t, struct weir_conn *c)
 {
@@ -264,9 +254,6 @@ void wr_dialled_start(struct wr_core *core)
 	wr_word_unlock(&table->lock);
 }
 
-/* -------------------------------------------------------------- connecting */
-
-/* Its age and its deadlines count from here. */
 static void set_connected(struct weir_conn *c, int fd,
 			  const struct addrinfo *to)
 {

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections of a server that no client has opened: the program dials, hands a
- * connected socket over, or spawns a session that has no socket.  They count
- * against max_dialled, and each has a copy of its service.
+ * Connections of a server that no client has opened: dialled, adopted or
+ * spawned (without a socket).  Each has a copy of its service.
  */
 #ifndef WR_DIALLED_H
 #define WR_DIALLED_H
 
 #include "conn.h"
 
-/* weir_server_dial() */
 int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 		    int timeout_ms, const struct weir_service *service);
 
-/* weir_server_adopt() */
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service);
 
-/* weir_server_spawn() */
 int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg);
 
 /* The server has started: begin the sessions that were spawned before. */

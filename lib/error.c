@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Error texts, version, failed assertions.  Any thread.  Errors to which weir.h
- * gives a meaning of its own have texts of ours, which say more than the
- * system's.
+ * gives a meaning of its own have texts of ours.
  */
 #include "error.h"
 

@@ -6,16 +6,10 @@
 #include "base.h"
 
 /*
- * True if rc means that the system does not offer this call or option:
- *
- *	-ENOSYS      an older kernel, or a system call filter
- *	-EPERM       a filter that does not know the call
- *	-EOPNOTSUPP  not for this file system or protocol
- *	-ENOPROTOOPT an unknown socket option
- *	-ENOTTY      an unknown ioctl(2)
- *
- * Only for calls that need no privilege.  -EINVAL may be a mistake of ours and
- * is not included.
+ * True if rc says that the system does not offer the call or option.  -EPERM
+ * comes from a filter of system calls that does not know it, so this is only
+ * for calls that need no privilege.  -EINVAL may be a mistake of ours and is
+ * not included.
  */
 bool wr_is_unsupported(ssize_t rc);
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam for a layer between a connection and its socket, such as TLS.  The
- * core owns the socket.  The layer turns received bytes into input, and output
- * into bytes to send.
+ * The seam for a layer between a connection and its socket, such as TLS.  It
+ * turns received bytes into input, and output into bytes to send.
  *
  * "A layer has one thread": only the owner of the connection calls it.  What
  * other threads send stays in the outbox until the owner flushes it.
  *
- * A layer is in a library of its own.  It uses the calls here that are marked
+ * A layer is in a library of its own, and uses the calls that are marked
  * WR_PRIVATE, which may change with each release.
  */
 #ifndef WR_LAYER_H
@@ -78,8 +77,6 @@ struct wr_layer {
 	bool wants_input;     /* the output has to wait for it */
 };
 
-/* ----------------------------------------------------- calls of the layers */
-
 /* From the socket.  > 0; 0: its end; -EAGAIN; -errno. */
 WR_PRIVATE ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap);
 
@@ -89,7 +86,6 @@ WR_PRIVATE int wr_layer_put(struct wr_layer *l, const void *data, size_t len);
 /* A log line about the connection; at most 10 a second are written. */
 WR_PRIVATE void wr_layer_log(struct wr_layer *l, const char *text);
 
-/* The layer of the connection; NULL: none. */
 WR_PRIVATE struct wr_layer *wr_layer_of(const struct weir_conn *c);
 
 /*
@@ -104,8 +100,6 @@ WR_PRIVATE int wr_layer_start(struct weir_conn *c, struct weir_layer *from,
 WR_PRIVATE int wr_layer_replace(weir_server *s, int id,
 				struct weir_layer *from);
 
-/* ------------------------------------------------------- calls of the core */
-
 /* Owner: give the connection its layer.  0 or -ENOMEM. */
 int wr_layer_make(struct weir_conn *c, struct weir_layer *from,
 		  const char *name);
@@ -117,10 +111,9 @@ int wr_layer_handshake(struct weir_conn *c);
 /* WR_LOOK_...; in any state. */
 int wr_layer_look(struct weir_conn *c);
 
-/* Under the connection's lock: it has to tell the end of the output. */
 bool wr_layer_owes_bye_locked(const struct weir_conn *c);
 
-/* Owner: that, or it has bytes to send. */
+/* Owner: bytes to send, or a bye. */
 bool wr_layer_has_output(const struct weir_conn *c);
 
 /*

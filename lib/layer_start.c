@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A layer put under a connection in mid-stream, as STARTTLS does.
- *
- * "Nothing in clear is taken for protected": bytes that have come behind the
- * request are given to the layer, not to the handler.
+ * A layer put under a connection in mid-stream, as STARTTLS does.  "Nothing in
+ * clear is taken for protected": bytes that have come behind the request are
+ * given to the layer, not to the handler.
  */
 #include <errno.h>
 
@@ -11,7 +10,6 @@
 #include "layer.h"
 #include "sys.h"
 
-/* What was written before goes out in clear. */
 static int send_clear(struct weir_conn *c)
 {
 	int rc;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mutex and a condition variable on the monotonic clock, and a smaller lock
- * that each message or each connection may take.  A failing call is a bug and
- * ends the program.  docs/THREADING.md has the lock order.
+ * A mutex and a condition variable on the monotonic clock, and a smaller lock.
+ * A failing call is a bug and ends the program.  docs/THREADING.md has the lock
+ * order.
  */
 #ifndef WR_LOCK_H
 #define WR_LOCK_H
@@ -23,9 +23,8 @@ struct wr_cond {
 };
 
 /*
- * A lock of one word, free when it is zero: nothing to make or to destroy.
- * While no thread waits, to take it and to drop it cost one atomic instruction
- * each: a tenth of the time of a mutex.
+ * A lock of one word, free when it is zero.  While no thread waits, it costs
+ * two atomic instructions, a tenth of the time of a mutex.
  */
 struct wr_word_lock {
 	_Atomic uint32_t word; /* WR_WORD_... */
@@ -33,7 +32,6 @@ struct wr_word_lock {
 
 enum { WR_WORD_FREE, WR_WORD_HELD, WR_WORD_WAITED_FOR };
 
-/* 0 or -errno. */
 int wr_lock_init(struct wr_lock *l);
 void wr_lock_fini(struct wr_lock *l);
 int wr_cond_init(struct wr_cond *c);
@@ -48,7 +46,6 @@ static inline void wr_lock(struct wr_lock *l)
 	wr_assert(rc == 0);
 }
 
-/* False: another thread holds it. */
 static inline bool wr_trylock(struct wr_lock *l)
 {
 	int rc;

@@ -16,7 +16,6 @@ struct wr_logger {
 	_Atomic uint64_t dropped;
 };
 
-/* Rate limit of one kind of line. */
 struct wr_log_limit {
 	_Atomic int64_t second;
 	_Atomic uint32_t count;
@@ -25,7 +24,6 @@ struct wr_log_limit {
 void wr_logf(struct wr_logger *log, int level, const char *format, ...)
 	WEIR_PRINTF(3, 4);
 
-/* True if a line of this kind may be written; counts dropped lines. */
 bool wr_log_allows(struct wr_logger *log, struct wr_log_limit *limit,
 		   uint32_t per_second);
 

@@ -14,7 +14,6 @@ struct weir_msg {
 	char bytes[];
 };
 
-/* The length of pieces from the program, or -EINVAL. */
 ssize_t wr_pieces_len(const struct iovec *iov, int count);
 
 #endif

@@ -71,7 +71,6 @@ static int look_up_beside(struct weir_conn *session, struct addrinfo **ret,
 	return rc < 0 ? rc : wr_lookup_take(l, ret);
 }
 
-/* wr_lookup_name(), while the session is parked. */
 static int look_name_up_beside(struct weir_conn *session, char *name,
 			       const struct addrinfo *a, int64_t deadline_at)
 {

@@ -30,7 +30,6 @@ static void set_v6(struct wr_network *n, const void *at, int bits)
 	memcpy(n->at, at, sizeof(struct in6_addr));
 }
 
-/* The bits of byte i that count. */
 static unsigned char mask_of(const struct wr_network *n, size_t i)
 {
 	size_t before = 8 * i;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IP networks, "10.0.0.0/8" or "2001:db8::/32".
- *
- * A v4-mapped address or network is the IPv4 one.  So "::/0" contains all IPv6
- * addresses and no IPv4 address.
+ * IP networks.  A v4-mapped address or network is the IPv4 one.  So "::/0"
+ * contains all IPv6 addresses and no IPv4 address.
  */
 #ifndef WR_NETWORK_H
 #define WR_NETWORK_H
@@ -19,14 +17,10 @@ struct wr_network {	      /* no padding: it is compared as bytes */
 	uint16_t bits;	      /* of the prefix: to 32 or 128 */
 };
 
-/*
- * The text is len bytes; without "/bits" all bits count.  0; -EINVAL, with the
- * reason in *wrong unless wrong is NULL.
- */
+/* Without "/bits" all bits count.  wrong may be NULL. */
 int wr_network_parse(struct wr_network *ret, const char *text, size_t len,
 		     const char **wrong);
 
-/* False: it is no IP address. */
 bool wr_network_of(struct wr_network *ret, const struct sockaddr *addr);
 
 /* Make an address of IPv4 the v4-mapped one. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session that leaves its stack hits the guard page.  The signal handler
- * writes which session it is, and lets the process end as it would without the
- * handler.  It runs on a stack for signals, and writes to stderr, because it
- * must not call the log sink.
+ * A session that leaves its stack hits the guard page.  The signal handler, on
+ * a stack for signals, writes to stderr which session it is, as it must not
+ * call the log sink.  Then the process ends as it would without the handler.
  */
 #include "overflow.h"
 
@@ -16,7 +15,6 @@
 #include "stacks.h"
 #include "sys.h"
 
-/* The servers that need the handler. */
 static struct {
 	struct wr_word_lock lock;
 	unsigned count;

@@ -9,10 +9,7 @@ struct wr_core;
 void wr_overflow_handle(struct wr_core *core);
 void wr_overflow_leave(struct wr_core *core);
 
-/*
- * Give the calling thread a stack for signals, if it has none, and take it
- * back.
- */
+/* Give the calling thread a stack for signals, if it has none; take it back. */
 void *wr_overflow_enter_thread(void);
 void wr_overflow_leave_thread(void *stack);
 

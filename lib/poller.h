@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting for many descriptors.  Each event carries the key that its descriptor
- * was added with.  configure chooses the back end: poller_epoll.c, or
- * poller_poll.c, which needs poll(2) alone.
+ * was added with.  configure chooses poller_epoll.c or poller_poll.c.
  */
 #ifndef WR_POLLER_H
 #define WR_POLLER_H
@@ -32,19 +31,17 @@ struct wr_poller {
 
 #define WR_POLLER_CLOSED ((struct wr_poller){ .fd = -1 })
 
-/* 0 or -errno. */
 int wr_poller_open(struct wr_poller *p);
-/* It may be closed already. */
 void wr_poller_close(struct wr_poller *p);
 
-/* 0 or -errno.  A descriptor that is there gets this interest and key. */
+/* A descriptor that is there gets this interest and key. */
 int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key);
 int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
 		     uint64_t key);
 /* Before close(): a duplicate would keep it there. */
 void wr_poller_remove(struct wr_poller *p, int fd);
 
-/* 0 or -errno.  Each signal of this eventfd ends the wait of one thread. */
+/* Each signal of this eventfd ends the wait of one thread. */
 int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key);
 
 /*

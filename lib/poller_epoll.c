@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Any number of threads may wait at one poller; the kernel wakes one for each
- * edge.
- */
+/* Any number of threads may wait; the kernel wakes one for each edge. */
 #include "poller.h"
 
 #include <errno.h>

@@ -126,8 +126,6 @@ void wr_poller_close(struct wr_poller *p)
 	*p = WR_POLLER_CLOSED;
 }
 
-/* --------------------------------------------------------------- the set */
-
 static void changed_locked(struct wr_poller *p)
 {
 	struct wr_poll_set *set = p->set;
@@ -197,7 +195,6 @@ void wr_poller_remove(struct wr_poller *p, int fd)
 	wr_unlock(&set->lock);
 }
 
-/* Taken from the socket's error queue, for example. */
 static bool is_error_gone(const struct watched *w, int fd)
 {
 	struct pollfd pfd = { .fd = fd };
@@ -235,8 +232,6 @@ bool wr_poller_leaves_out(struct wr_poller *p, int fd)
 	wr_unlock(&set->lock);
 	return is_left_out;
 }
-
-/* --------------------------------------------------------------- waiting */
 
 static void use_spare_locked(struct wr_poll_set *set)
 {
@@ -286,7 +281,6 @@ static unsigned from_poll(short events)
 	       ((events & (POLLRDHUP | POLLPRI | ENDS)) ? WR_POLL_HUP : 0U);
 }
 
-/* What one descriptor has to report, and take note of it. */
 static unsigned report_locked(struct wr_poll_set *set, int i)
 {
 	int fd = set->polled[i].fd;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Static probes (USDT) for bpftrace, perf and gdb, if configure found
- * sys/sdt.h.  An unused probe is one nop; without sys/sdt.h there is none, and
- * the arguments are not evaluated.
+ * sys/sdt.h.  An unused probe is one nop.
  */
 #ifndef WR_PROBE_H
 #define WR_PROBE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processors by affinity, or fewer by the quota of a control group.  A
- * container limited to half a processor sees all processors of the machine, but
- * is stopped for the rest of each period once its time is used up.
+ * container limited to half a processor sees all of the machine, but is stopped
+ * for the rest of each period once its time is used up.
  *
  * /proc/self/cgroup names the group, /proc/self/mountinfo the mount points of
  * the trees.  A quota holds for all groups below, so each folder from the group
@@ -33,8 +33,6 @@ struct mount {
 	char *options;
 };
 
-/* ---------------------------------------------------------------- reading */
-
 static char *read_all(int fd)
 {
 	char *text = NULL, *more;
@@ -62,7 +60,6 @@ fail:
 	return NULL;
 }
 
-/* Concatenation, to be freed; NULL: no memory. */
 static char *join(const char *a, const char *b, const char *c)
 {
 	char *ret = wr_sys_alloc(strlen(a) + strlen(b) + strlen(c) + 1);
@@ -72,7 +69,6 @@ static char *join(const char *a, const char *b, const char *c)
 	return ret;
 }
 
-/* Content, to be freed; NULL: failed. */
 static char *read_text_file(const char *folder, const char *name)
 {
 	char *path = join(folder, "/", name), *text = NULL;
@@ -85,8 +81,6 @@ static char *read_text_file(const char *folder, const char *name)
 	wr_sys_free(path);
 	return text;
 }
-
-/* ---------------------------------------------------------------- parsing */
 
 /* "max" and -1 mean none. */
 static int quotient(long long quota, long long period)
@@ -192,8 +186,6 @@ static const char *path_below(const char *group, const char *root)
 	return strcmp(group, "/") == 0 ? "" : group;
 }
 
-/* ----------------------------------------------------------------- quotas */
-
 static int quota_v2(const char *folder)
 {
 	char *text = read_text_file(folder, "cpu.max"), *end;
@@ -222,7 +214,6 @@ static int quota_v1(const char *folder)
 			read_quota_file(folder, "cpu.cfs_period_us"));
 }
 
-/* The smallest quota from the group up to the mount point. */
 static int least_quota(const char *root, const struct mount *m,
 		       const char *group, int (*quota)(const char *folder))
 {

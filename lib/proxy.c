@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A header is read again from its first byte whenever more bytes have come.  It
- * is short, and so no state has to be kept between two segments.
- *
- * Wrong bytes are refused as early as possible.  Bytes that are not a header
- * are an error.
+ * A header is short: it is read again from its first byte whenever more bytes
+ * have come.  Wrong bytes are refused as early as possible.
  */
 #include "proxy.h"
 
@@ -45,7 +42,6 @@ static unsigned get_16(const unsigned char *at)
 	return (unsigned)at[0] << 8 | at[1];
 }
 
-/* 0: no such family is known. */
 static size_t addresses_len(int family)
 {
 	switch (family) {
@@ -60,9 +56,6 @@ static size_t addresses_len(int family)
 	}
 }
 
-/* --------------------------------------------------------------- version 1 */
-
-/* Cut off the field up to the next space; NULL: there is none. */
 static char *next_field(char **rest)
 {
 	char *field = *rest, *end = field ? strchr(field, ' ') : NULL;
@@ -73,7 +66,6 @@ static char *next_field(char **rest)
 	return field;
 }
 
-/* Decimal, without leading zeros. */
 static bool read_port(unsigned char *to, const char *text)
 {
 	unsigned n = 0;
@@ -113,7 +105,6 @@ static bool read_addresses(struct wr_proxy_header *h, int family, char *rest)
 	return true;
 }
 
-/* The line without its end. */
 static bool read_words(struct wr_proxy_header *h, char *line)
 {
 	char *rest = line;
@@ -152,8 +143,6 @@ static ssize_t read_v1(struct wr_proxy_header *h, const unsigned char *data,
 	return read_words(h, line) ? (ssize_t)end + 2
 				   : proxy_refuse(h, "its line is malformed");
 }
-
-/* --------------------------------------------------------------- version 2 */
 
 static uint32_t crc32c(uint32_t crc, const unsigned char *data, size_t len)
 {
@@ -196,7 +185,6 @@ static bool are_tlvs_whole(const unsigned char *at, const unsigned char *end)
 	return at != NULL;
 }
 
-/* What is wrong with one; NULL: nothing. */
 static const char *check_tlv(const unsigned char *at, const unsigned char *next,
 			     const unsigned char *data, size_t len)
 {
@@ -213,7 +201,6 @@ static const char *check_tlv(const unsigned char *at, const unsigned char *next,
 	return NULL;
 }
 
-/* The whole header, of len bytes. */
 static ssize_t read_tlvs(struct wr_proxy_header *h, const unsigned char *data,
 			 size_t len)
 {
@@ -294,8 +281,6 @@ ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 	return len < begin ? 0 : read_v1(ret, data, len);
 }
 
-/* ----------------------------------------------------------------- keeping */
-
 struct wr_proxy *wr_proxy_keep(const struct wr_proxy_header *h)
 {
 	struct wr_proxy *p =
@@ -312,7 +297,6 @@ struct wr_proxy *wr_proxy_keep(const struct wr_proxy_header *h)
 	return p;
 }
 
-/* Which: 0 the source, 1 the target. */
 static socklen_t address_of(const struct wr_proxy *p, size_t which,
 			    struct sockaddr_storage *ret)
 {
@@ -377,8 +361,6 @@ const void *wr_proxy_tlv(const struct wr_proxy *p, int type, int index,
 	at = find_tlv(at, end, WEIR_PROXY_TLS, 0, len);
 	return at ? find_tlv(at + TLS_HEAD, at + *len, type, index, len) : NULL;
 }
-
-/* ----------------------------------------------------------------- writing */
 
 /* Both addresses in the form of version 2.  False: they are not of IP. */
 static bool put_addresses(struct wr_proxy_header *h,

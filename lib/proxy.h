@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Headers of the PROXY protocol, versions 1 and 2, as bytes: read, kept,
- * written.
- */
+/* Headers of the PROXY protocol, versions 1 and 2, as bytes. */
 #ifndef WR_PROXY_H
 #define WR_PROXY_H
 
@@ -41,9 +38,8 @@ struct wr_proxy {
 };
 
 /*
- * Read the header at the beginning of len bytes.  Behind the fixed part a
- * header of version 2 has at most `most` bytes.  The length of the header; 0:
- * more bytes are needed; -EPROTO.
+ * Behind the fixed part a header of version 2 has at most `most` bytes.  The
+ * length of the header; 0: more bytes are needed; -EPROTO.
  */
 ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 		      size_t len, size_t most);
@@ -51,7 +47,6 @@ ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 /* NULL: no memory.  It is freed with wr_sys_free(). */
 struct wr_proxy *wr_proxy_keep(const struct wr_proxy_header *h);
 
-/* The address of the client, and the one that it connected to. */
 socklen_t wr_proxy_source(const struct wr_proxy *p,
 			  struct sockaddr_storage *ret);
 socklen_t wr_proxy_target(const struct wr_proxy *p,
@@ -64,10 +59,7 @@ socklen_t wr_proxy_target(const struct wr_proxy *p,
 const void *wr_proxy_tlv(const struct wr_proxy *p, int type, int index,
 			 size_t *len);
 
-/*
- * Write a header that tells these addresses, or none if they are not of IP.
- * Length; -ENOSPC.
- */
+/* No addresses are told if these are not of IP.  Length; -ENOSPC. */
 int wr_proxy_write(unsigned char *buf, size_t cap, int version,
 		   const struct sockaddr *source,
 		   const struct sockaddr *target);

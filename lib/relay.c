@@ -4,8 +4,8 @@
  *
  * What one peer sends is received into a buffer of the context and sent to the
  * other one at once.  What its socket does not take stays in its outbox, and
- * nothing more is received for it until half of outbox_mark is free.  The two
- * directions do not delay each other: no call for one of them waits.
+ * nothing more is received for it until half of outbox_mark is free.  No call
+ * for one direction waits, so it does not delay the other.
  */
 #include <errno.h>
 
@@ -28,8 +28,6 @@ struct relay {
 	bool idle_is_off; /* at the last wait */
 };
 
-/* ---------------------------------------------------------------- deadlines */
-
 /* The session ends by the deadline of either. */
 static int tell_deadline(struct relay *r)
 {
@@ -42,7 +40,6 @@ static int tell_deadline(struct relay *r)
 	return -ETIMEDOUT;
 }
 
-/* The deadlines that count while bytes move. */
 static int check_deadlines(struct relay *r)
 {
 	int64_t now = wr_now_ns();
@@ -78,7 +75,6 @@ static bool has_output(const struct relay *r)
 	       wr_conn_has_output(r->ways[1].to);
 }
 
-/* Output for which its connection has no write_ms. */
 static bool has_unlimited_output(const struct relay *r)
 {
 	for (int i = 0; i < 2; i++) {
@@ -100,8 +96,6 @@ static void choose_idle(struct relay *r)
 	r->has_moved |= was_off && !r->idle_is_off;
 	set_idle(r, r->idle_is_off ? WEIR_NEVER : r->idle_ms);
 }
-
-/* ------------------------------------------------------------------- moving */
 
 /* The error of a send: the kernel may tell it once, and then show an end. */
 static int output_error(struct weir_conn *c)
@@ -222,9 +216,6 @@ static bool goes_on(const struct relay *r)
 	       (way_has_more(&r->ways[0]) || way_has_more(&r->ways[1]));
 }
 
-/* ------------------------------------------------------------------ waiting */
-
-/* What to wait for on the connection where input begins and output ends. */
 static int events_to_await(const struct way *input, const struct way *output)
 {
 	int events = WR_POLL_RELAY | (input->is_over ? WR_POLL_LOST : 0);

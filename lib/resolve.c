@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lookups for programs (names.c), listeners and dialled connections.  Each has
- * a thread of its own.
+ * Lookups for programs (names.c), listeners and dialled connections.
  *
  * "Who frees a lookup" is decided under its lock.  If the answer is there at
  * the deadline, the caller takes it, joins the thread and frees.  Otherwise the
  * caller marks the lookup as left and detaches the thread, which frees
- * everything when the resolver returns.  A lookup has no pointer to memory of
- * the caller, but for one that was begun with wr_lookup_begin(): its thread
- * calls notify under the lock, and never after it was left.
+ * everything when the resolver returns.  Only a lookup of wr_lookup_begin() has
+ * a pointer to memory of the caller: its thread calls notify under the lock,
+ * and never after it was left.
  *
  * A lookup that was left runs while the resolver tries, usually half a minute.
  * Too many of them mean that the resolver does not answer.  A new lookup is
- * refused then, or queued if wr_lookup_begin() makes it; a thread that has its
- * answer takes the next one.  Reverse lookups are counted apart: their speed
- * depends on the owners of the addresses, often the peers.  Lookups with a
- * waiter need no limit: each blocks a thread of the program.
+ * refused then, or queued if wr_lookup_begin() makes it.  Reverse lookups are
+ * counted apart: their speed depends on the owners of the addresses, often the
+ * peers.  Lookups with a waiter need no limit: each blocks a thread of the
+ * program.
  */
 #include "resolve.h"
 
@@ -57,7 +56,6 @@ struct wr_lookup {
 	void (*notify)(void *arg); /* c: NULL: a thread waits */
 	void *arg;		   /* c */
 
-	/* The answer. */
 	int rc;
 	struct addrinfo *list;
 	char name[NI_MAXHOST];
@@ -164,7 +162,6 @@ static struct wr_lookup *next_lookup(struct kind *kind)
 	return l;
 }
 
-/* False: it is not in the queue. */
 static bool leave_lookup_queue(struct wr_lookup *l)
 {
 	struct kind *kind = l->kind;
@@ -346,10 +343,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 	return rc < 0 ? rc : take_list(l, ret);
 }
 
-/*
- * Its thread is detached and counts as left behind from the beginning: no
- * thread of the program waits for it.
- */
+/* Its detached thread counts as left behind: no thread of the program waits. */
 static int begin_lookup(struct wr_lookup **ret, struct wr_lookup *l,
 			void (*notify)(void *arg), void *arg)
 {

@@ -15,17 +15,16 @@
 /*
  * The addresses of host (empty: loopback) for stream sockets; the caller frees
  * the list.  Numbers need no thread.  Setting *stop (may be NULL) ends a wait.
- *
- * 0; -ENOENT (no such host); -ETIMEDOUT; -ESHUTDOWN (stop); -EAGAIN (resolver
- * failed for now, no thread, too many lookups left behind); -ENOMEM, -EIO ...
+ * -ENOENT: no such host; -ESHUTDOWN: stop; -EAGAIN: the resolver failed for
+ * now, no thread, or too many lookups left behind.
  */
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop);
 
 /*
  * The same without a wait: when the answer is there, a thread calls
- * notify(arg), which must not wait.  While too many are unfinished it is
- * queued.  0; -EAGAIN (no thread); -ENOMEM.
+ * notify(arg), which must not wait.  A lookup is queued while too many are
+ * unfinished.  -EAGAIN: there is no thread.
  */
 struct wr_lookup;
 int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
@@ -35,10 +34,7 @@ int wr_lookup_begin_name(struct wr_lookup **ret, const struct sockaddr *addr,
 
 bool wr_lookup_is_done(struct wr_lookup *l);
 
-/*
- * -EINPROGRESS; or the answer, as of wr_lookup_host() or wr_lookup_name(),
- * after which the lookup is gone.
- */
+/* -EINPROGRESS; or the answer, after which the lookup is gone. */
 int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret);
 int wr_lookup_take_name(struct wr_lookup *l, char *name);
 

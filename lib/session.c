@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session on a stack of its own leaves its worker when it waits: a call of
- * the library notes in the connection what it waits for, and pauses the stack
- * (wr_conn_park).  The worker then parks the connection like any other, and the
- * worker that becomes its owner resumes the session.
- *
- * So c->ctx changes over a wait, and no function on the stack may keep it.
+ * A session on a stack of its own leaves its worker when it waits
+ * (wr_conn_park), and the worker that becomes its owner resumes it.  So c->ctx
+ * changes over a wait, and no function on the stack may keep it.
  *
  * Nothing ends a connection under its session: a cut, a deadline and the drain
- * are results of the wait, and the connection ends when the session has
- * returned.
+ * are results of the wait.
  */
 #include "session.h"
 
@@ -104,8 +100,6 @@ int64_t wr_session_due_at(struct weir_conn *c)
 	}
 }
 
-/* ------------------------------------------------------- its next step */
-
 static bool take_pending(struct weir_conn *c, uint32_t events)
 {
 	bool any = c->events & events;
@@ -114,10 +108,7 @@ static bool take_pending(struct weir_conn *c, uint32_t events)
 	return any;
 }
 
-/*
- * The deadline may have moved.  Input that came in time, or a reset, is read
- * first.
- */
+/* The deadline may have moved.  Input in time, or a reset, is read first. */
 static bool is_deadline_due(struct weir_conn *c)
 {
 	int found;

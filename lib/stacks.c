@@ -55,11 +55,7 @@ static void free_stack(const struct wr_stacks *s, struct wr_stack *k)
 	wr_sys_unmap(map_of(k), map_size(s));
 }
 
-/* --------------------------------------------------------------- the depth */
-
-/*
- * Touched pages of a part of the stack, counted from its deepest one; -errno.
- */
+/* Touched pages of a part, counted from its deepest one; -errno. */
 static int touched_pages(char *low, size_t pages)
 {
 	unsigned char is_there[WR_STACK_LOOK];
@@ -91,7 +87,7 @@ static size_t depth_of(const struct wr_stacks *s, const struct wr_stack *k)
 	return depth * page;
 }
 
-/* Note it, and give memory back that few sessions need. */
+/* Give memory back that few sessions need. */
 static void check_depth(struct wr_stacks *s, struct wr_stack *k)
 {
 	size_t depth = depth_of(s, k), deepest = atomic_load(&s->deepest);
@@ -103,8 +99,6 @@ static void check_depth(struct wr_stacks *s, struct wr_stack *k)
 	if (depth > WR_STACK_STAYS && size > WR_STACK_STAYS)
 		wr_sys_discard(k->coro.stack, size - WR_STACK_STAYS);
 }
-
-/* ---------------------------------------------------------------- the pool */
 
 static struct wr_stack *take_pooled_locked(struct wr_stacks *s)
 {
@@ -164,8 +158,6 @@ void wr_stacks_give(struct wr_stacks *s, struct wr_coro *co)
 		free_stack(s, spare);
 	}
 }
-
-/* ---------------------------------------------------------------- all sizes */
 
 struct wr_stacks *wr_stacks_of(struct wr_stacks **list, size_t size)
 {

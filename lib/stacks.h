@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks of one size for coroutines, each with a guard page below it.  They are
- * recycled: the pool shrinks to the number in use, but not below
- * WR_STACKS_KEPT.
+ * Stacks of one size for coroutines, each with a guard page below it.  The pool
+ * shrinks to the number in use, but not below WR_STACKS_KEPT.
  */
 #ifndef WR_STACKS_H
 #define WR_STACKS_H
@@ -23,7 +22,6 @@ struct wr_stacks {
 	_Atomic size_t deepest; /* bytes used of a stack, in whole pages */
 };
 
-/* Figures for all sizes. */
 struct wr_stacks_sum {
 	size_t in_use, pooled, deepest;
 };

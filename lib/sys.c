@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any thread; no state.
- *
- * Every wrapper has one shape: ask for a fault, make the call, turn errno into
- * a result.  A retry loop covers both, so an injected EINTR is handled like a
- * real one.
+ * Any thread; no state.  A retry loop covers the fault and the call, so an
+ * injected EINTR is handled like a real one.
  *
  * Every descriptor is created close-on-exec: another thread may fork and exec
  * between any two calls.
@@ -69,8 +66,6 @@ static ssize_t size_result(ssize_t n)
 {
 	return n < 0 ? -errno : n;
 }
-
-/* ----------------------------------------------------------------- memory */
 
 void *wr_sys_alloc(size_t size)
 {
@@ -141,8 +136,6 @@ void wr_sys_discard(void *p, size_t size)
 {
 	(void)madvise(p, size, MADV_DONTNEED);
 }
-
-/* ---------------------------------------------------------------- waiting */
 
 /* Returns -EINTR: only the caller knows the time that is left. */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
@@ -225,8 +218,6 @@ void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	(void)pthread_sigmask(how, set, old);
 }
-
-/* ------------------------------------------------------------------ files */
 
 int wr_sys_open(const char *path, int flags)
 {
@@ -352,8 +343,6 @@ int wr_sys_flock(int fd, int op)
 	} while (rc == -EINTR);
 	return rc;
 }
-
-/* ---------------------------------------------------------------- sockets */
 
 int wr_sys_socket(int domain, int type, int protocol)
 {
@@ -512,13 +501,10 @@ void wr_sys_close(int fd)
 	int rc = close(fd);
 
 #ifdef WR_FAULTS
-	/* Closed twice. */
 	wr_assert(rc == 0 || errno != EBADF);
 #endif
 	(void)rc;
 }
-
-/* ------------------------------------------------------ input and output */
 
 ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
 {
@@ -630,8 +616,6 @@ ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len)
 	return n;
 }
 
-/* ------------------------------------------------------------------ names */
-
 static int resolver_error(int eai)
 {
 	switch (eai) {
@@ -674,8 +658,6 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 	return resolver_error(
 		getnameinfo(addr, len, name, (socklen_t)cap, NULL, 0, flags));
 }
-
-/* ---------------------------------------------------------------- threads */
 
 /*
  * Signals of the process go to threads of the program.  Faults stay unblocked,

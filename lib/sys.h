@@ -102,7 +102,6 @@ ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len);
 
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 
-/* Wait for that time.  Returns 0 or -EINTR. */
 int wr_sys_pause(int timeout_ms);
 
 int wr_sys_epoll_create(void);
@@ -133,7 +132,6 @@ int wr_sys_flock(int fd, int op);
 /* As getaddrinfo(3); -ENOENT: no such host. */
 int wr_sys_getaddrinfo(const char *host, const char *port,
 		       const struct addrinfo *hints, struct addrinfo **ret);
-/* As getnameinfo(3) without the service. */
 int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 		       size_t cap, int flags);
 
@@ -152,9 +150,8 @@ void wr_sys_thread_begin(const char *name);
 /*
  * "No call is a cancellation point": the first line of each public call that
  * may reach one.  A cancelled thread of the program would keep a lock or leak a
- * descriptor; so it finishes the call first.  Server threads are uncancellable:
- * the calls that handlers make often do this for connections of weir_dial()
- * only (WR_NO_CANCEL_IN).
+ * descriptor.  Server threads are uncancellable: the calls that handlers make
+ * often do this for connections of weir_dial() only (WR_NO_CANCEL_IN).
  */
 #define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
 #define WR_NO_CANCEL_IF(cond)                                                  \
