@@ -12,14 +12,9 @@
 #include "sys.h"
 #include "tls.h"
 
-/*
- * A client chooses the group: one with ffdhe8192 would cost a server 500 times
- * the work of X25519.
- */
+/* The client chooses: ffdhe8192 costs a server 500 times as much as X25519. */
 #define GROUPS	"X25519:P-256"
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-/* ------------------------------------------------------------- references */
 
 static void free_sites(struct weir_tls *tls)
 {
@@ -87,8 +82,6 @@ void weir_tls_free(weir_tls *tls)
 	if (tls)
 		tls_unref(tls);
 }
-
-/* ----------------------------------------------------------- configuration */
 
 /* All of them become ours, or NULL. */
 static int copy_strings(struct weir_tls_config *c)
@@ -195,8 +188,6 @@ static int set_alpn(struct weir_tls *tls, const char *list,
 	}
 	return 0;
 }
-
-/* ------------------------------------------------------------ the SSL_CTX */
 
 /* No prompt on the terminal. */
 static int no_password(char *buf, int cap, int is_write, void *arg)
@@ -396,7 +387,6 @@ static int add_string(EVP_MD_CTX *md, const char *text)
 	return text ? EVP_DigestUpdate(md, text, strlen(text) + 1) : 1;
 }
 
-/* What a session may use: a ticket does not bring back what was taken away. */
 static int add_protocol(EVP_MD_CTX *md, const struct weir_tls_config *c)
 {
 	return EVP_DigestUpdate(md, &c->min_version, sizeof(c->min_version)) ==
@@ -434,7 +424,6 @@ static void set_session_context(struct weir_tls *tls)
 			s->ssl, tls->session_context, SESSION_CONTEXT);
 }
 
-/* A client's certificate has to have one of them. */
 static int set_client_names(SSL_CTX *ssl, const char *list,
 			    const struct tls_why *why)
 {
@@ -608,8 +597,6 @@ int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
 	wr_sys_free(site);
 	return rc;
 }
-
-/* -------------------------------------------------------------- using it */
 
 int64_t weir_tls_expires(const weir_tls *tls)
 {

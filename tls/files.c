@@ -21,7 +21,6 @@ int tls_refuse(const struct tls_why *why, int rc, const char *format, ...)
 	return rc;
 }
 
-/* The error that OpenSSL has noted first. */
 static int refuse_file(const struct tls_why *why, const char *path,
 		       const char *what)
 {

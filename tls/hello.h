@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The first record of a TLS client.  It is checked before there is an SSL
- * object, so other bytes cost none.
- */
+/* The first record of a TLS client, checked before there is an SSL object. */
 #ifndef TLS_HELLO_H
 #define TLS_HELLO_H
 

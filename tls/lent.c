@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An idle connection has no buffers: each operation uses those of its thread.
- * They are empty between two operations, so a session may continue in another
- * thread.
+ * An idle connection has no buffers: each operation uses those of its thread,
+ * and leaves them empty, so a session may continue in another thread.
  */
 #include <errno.h>
 #include <pthread.h>

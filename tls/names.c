@@ -13,7 +13,6 @@
 #include "sys.h"
 #include "tls.h"
 
-/* With a space in front, unless it is the first; 0 or -ENOSPC. */
 static int add_name(char *buf, size_t cap, const char *name, size_t len)
 {
 	size_t used = strlen(buf);
@@ -119,8 +118,6 @@ int weir_tls_names(const weir_tls *tls, char *buf, size_t cap)
 	ERR_clear_error();
 	return rc < 0 ? rc : (int)strlen(buf);
 }
-
-/* --------------------------------------------- one name of a verified peer */
 
 /* Also the control characters U+0080 to U+009F, in UTF-8. */
 static bool is_control(const unsigned char *at, int left)

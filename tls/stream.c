@@ -56,8 +56,6 @@ static struct stream *stream_of(const struct wr_layer *l)
 	return (struct stream *)(uintptr_t)l;
 }
 
-/* ------------------------------------------------------------- the BIO */
-
 static int64_t coarse_ns(void)
 {
 	struct timespec t;
@@ -83,7 +81,6 @@ static bool has_too_many_records(struct stream *s)
 	return false;
 }
 
-/* True: no further record of the peer is accepted. */
 static bool is_flooded(struct stream *s)
 {
 	if (has_too_many_records(s))
@@ -199,8 +196,6 @@ static void make_bio_method(void)
 	bio_method = m;
 }
 
-/* ------------------------------------------------------------- operations */
-
 /* Of this thread.  A look costs less than clearing a queue that is empty. */
 static void forget_errors(void)
 {
@@ -240,14 +235,12 @@ static int finish(struct stream *s, int rc)
 	return s->error ? s->error : s->out_error ? s->out_error : rc;
 }
 
-/* The same for an operation that sends. */
 static int finish_output(struct stream *s, int rc)
 {
 	rc = finish(s, rc);
 	return rc >= 0 && s->out_error ? s->out_error : rc;
 }
 
-/* Only the first error of a connection is noted and logged. */
 static void note_failure(struct stream *s)
 {
 	char text[160];
@@ -267,10 +260,7 @@ static int note_truncated(struct stream *s)
 	return -ECONNRESET;
 }
 
-/*
- * With WEIR_TLS_EOF_IS_END OpenSSL also reports the end of TCP inside a record
- * as an end of the input.
- */
+/* With WEIR_TLS_EOF_IS_END OpenSSL accepts an end of TCP inside a record. */
 static int check_last_record(struct stream *s)
 {
 	return s->saw_eof && SSL_has_pending(s->ssl) ? note_truncated(s) : 0;
@@ -293,8 +283,6 @@ static int error_of(struct stream *s, int n)
 	return -EPROTO;
 }
 
-/* --------------------------------------------------------------- handshake */
-
 static int refuse_text(struct stream *s)
 {
 	s->failed = "the client does not speak TLS";
@@ -303,7 +291,6 @@ static int refuse_text(struct stream *s)
 	return -EPROTO;
 }
 
-/* As tls_hello_check(). */
 static int check_hello(struct stream *s)
 {
 	const struct wr_buffer *in = &s->layer.in;
@@ -345,7 +332,6 @@ static int on_verified(int is_good, X509_STORE_CTX *ctx)
 	return is_good;
 }
 
-/* A client: whose certificate it must be. */
 static int set_peer(struct stream *s)
 {
 	const char *name = s->name ? s->name : s->tls->config.name;
@@ -405,15 +391,12 @@ static int tls_handshake(struct wr_layer *l)
 	return rc == -EAGAIN ? 0 : rc;
 }
 
-/* ------------------------------------------------------------ input, output */
-
 static int keep_last(struct stream *s, int rc)
 {
 	s->has_last = true;
 	return s->last = rc;
 }
 
-/* A read, or with peek a look. */
 static int take_plain(struct stream *s, void *buf, size_t cap, bool peek)
 {
 	int most = cap > INT32_MAX ? INT32_MAX : (int)cap, rc, n;
@@ -544,8 +527,6 @@ static int tls_bye(struct wr_layer *l)
 	return finish_output(s, rc == -EAGAIN ? rc : 0);
 }
 
-/* --------------------------------------------------------------- its life */
-
 static void tls_end(struct wr_layer *l)
 {
 	struct stream *s = stream_of(l);
@@ -593,8 +574,6 @@ struct wr_layer *tls_make(struct weir_layer *from, const char *name)
 	tls_ref(s->tls);
 	return &s->layer;
 }
-
-/* -------------------------------------------------------------- what it is */
 
 /* The peer may have chosen the bytes. */
 static void copy_text(char *to, size_t cap, const void *text, size_t len)

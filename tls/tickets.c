@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keys of resumption tickets.  One key encrypts for half of the lifetime of its
- * tickets, and then only decrypts for as long again.  The first handshake after
- * the first half makes the next key.  Keys of a file stay, so that several
- * servers have the same.
+ * tickets, and then only decrypts for as long again.  Keys of a file stay, so
+ * that several servers have the same.
  */
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -41,7 +40,6 @@ static bool make_key_locked(struct tls_tickets *t)
 	return true;
 }
 
-/* False: there are no random bytes. */
 static bool rotate_locked(struct tls_tickets *t)
 {
 	int64_t age = now_ms() - t->made_at, lifetime = 1000 * t->lifetime_s;
@@ -123,7 +121,6 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 	return rc;
 }
 
-/* One to three keys, the one that encrypts first. */
 static int load_keys(struct tls_tickets *t, const char *path,
 		     const struct tls_why *why)
 {

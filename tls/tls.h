@@ -45,23 +45,15 @@ struct weir_tls {
 	struct tls_warning *warnings; /* in the order of the files */
 };
 
-/* ---------------------------------------------------------------- context */
-
 void tls_ref(struct weir_tls *tls);
 void tls_unref(struct weir_tls *tls);
 
-/* ------------------------------------------------------------------ names */
-
-/* Append the hosts and addresses of a certificate to the text in buf. */
 int tls_add_names(char *buf, size_t cap, const X509 *x);
 
 /* As weir_conn_tls_name(), of this certificate. */
 ssize_t tls_give_name(const X509 *x, int kind, int index, char *buf,
 		      size_t cap);
 
-/* ------------------------------------------------------------------- files */
-
-/* Where the reason goes. */
 struct tls_why {
 	char *text;
 	size_t cap;
@@ -70,7 +62,6 @@ struct tls_why {
 __attribute__((format(printf, 3, 4))) int
 tls_refuse(const struct tls_why *why, int rc, const char *format, ...);
 
-/* Load what the configuration names.  0 or -errno. */
 int tls_load_pair(struct tls_site *site, const char *certificate,
 		  const char *key, const struct tls_why *why);
 int tls_load_trust(SSL_CTX *ssl, const struct weir_tls_config *config,
@@ -79,8 +70,6 @@ int tls_load_trust(SSL_CTX *ssl, const struct weir_tls_config *config,
 /* INT64_MAX: never.  Of several lists the first one. */
 int64_t tls_seconds_until(const ASN1_TIME *end);
 int64_t tls_lists_expire(SSL_CTX *ssl);
-
-/* -------------------------------------------------------------------- peer */
 
 /*
  * A client: demand a certificate of that name, which the hello asks for, too;
@@ -94,8 +83,6 @@ const char *tls_reason(const SSL *ssl);
 /* The same as WEIR_HANDSHAKE_... */
 uint8_t tls_failure(const SSL *ssl);
 
-/* ---------------------------------------------------------------- tickets */
-
 /* 0 or -errno; path NULL: random keys. */
 int tls_tickets_init(struct tls_tickets *t, const char *path, int lifetime_s,
 		     const struct tls_why *why);
@@ -104,9 +91,6 @@ void tls_tickets_fini(struct tls_tickets *t);
 /* Have an SSL_CTX use them.  1: done. */
 int tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *t);
 
-/* --------------------------------------------------------------- warnings */
-
-/* Add warnings about what is not as expected.  0 or -ENOMEM. */
 int tls_warn_of_certificates(struct weir_tls *tls, const struct tls_site *site,
 			     const char *path);
 int tls_warn_of_secret(struct weir_tls *tls, const char *path);
@@ -114,12 +98,7 @@ int tls_warn_of_lists(struct weir_tls *tls, const char *path);
 
 void tls_free_warnings(struct weir_tls *tls);
 
-/* ------------------------------------------------------------------ stream */
-
-/* The layer of a connection. */
 struct wr_layer *tls_make(struct weir_layer *from, const char *name);
-
-/* -------------------------------------------------------------------- lent */
 
 /* What a thread lends to the connection that it runs. */
 struct tls_lent {

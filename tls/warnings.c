@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Warnings: what is not as expected in files that can be used all the same.
- * Each is a line of text, made when the file is loaded.
- */
+/* Warnings: what is not as expected in files that can be used all the same. */
 #include <errno.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -63,8 +60,6 @@ int weir_tls_warning(const weir_tls *tls, int index, char *buf, size_t cap)
 	memcpy(buf, w->text, len + 1);
 	return (int)len;
 }
-
-/* ------------------------------------------------------------ certificates */
 
 /* The leaf, and what follows it in its file. */
 struct chain {
@@ -171,8 +166,6 @@ int tls_warn_of_certificates(struct weir_tls *tls, const struct tls_site *site,
 		rc = warn_of_end(tls, path, certificate_at(&c, i), i + 1);
 	return rc;
 }
-
-/* ------------------------------------------------------------ other files */
 
 int tls_warn_of_secret(struct weir_tls *tls, const char *path)
 {
