@@ -27,7 +27,7 @@
 struct access_log {
 	struct access_log *next;
 	struct weir_service inner;
-	const char *service; /* its name */
+	const char *service;
 	char address[512];
 };
 
@@ -120,8 +120,6 @@ static void access_closed(weir_conn *c, void *arg)
 		(unsigned long long)s.bytes_out, reasons[s.end]);
 }
 
-/* ------------------------------------------------------------- --access-log */
-
 static bool is_json;
 static atomic_ullong dropped, access_dropped_in_all;
 static struct limit lines_limit = { .most = ACCESS_PER_SECOND };
@@ -155,7 +153,6 @@ unsigned long long access_dropped(void)
 	return atomic_load(&access_dropped_in_all);
 }
 
-/* A line as it is written: fields, in one of the two formats. */
 struct line {
 	char text[PIPE_BUF];
 	size_t len;
@@ -349,8 +346,6 @@ void access_end(void)
 		out_flush(); /* the queue may be full yet */
 	report_access_dropped();
 }
-
-/* ---------------------------------------------------------------- listeners */
 
 struct access_log *access_log_new(struct weir_service *service)
 {

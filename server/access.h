@@ -3,12 +3,11 @@
  * The log of connections, for any service.  In the journal it has a line when a
  * connection begins and one when it ends:
  *
- *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7
  *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7 ended after 2.004 s
  *   (12 bytes in, 12 out): the client has closed
  *
- * With --access-log it has one line for each, when it has ended, in a form for
- * programs: logfmt, folded here, or JSON with the same fields.
+ * With --access-log it has one line for each, at its end: logfmt, folded here,
+ * or JSON with the same fields.
  *
  *   time=2026-01-02T03:04:07.682Z service=echo listener=127.0.0.1:7
  *   peer=127.0.0.1:50312 id=17 start=2026-01-02T03:04:05.678Z duration=2.004
@@ -16,9 +15,6 @@
  *
  * If a proxy has told the client's address, that of the proxy follows it, after
  * " via " or in a field via.
- *
- * If lines of --access-log were left out, the next line comes after one like
- * "time=2026-01-02T03:04:08.001Z dropped=17".
  */
 #ifndef SERVER_ACCESS_H
 #define SERVER_ACCESS_H
@@ -40,7 +36,6 @@ enum access_lines {
 /* Before any listener. */
 void access_start(enum access_lines lines, bool as_json);
 
-/* How many lines of --access-log have been left out. */
 unsigned long long access_dropped(void);
 
 /* After the last line: log how many were left out. */

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The sockets are descriptors 3 and up.  Variables that are meant for another
- * process are ignored.
- */
 #include "activation.h"
 
 #include <fcntl.h>
@@ -132,7 +128,6 @@ static void report_passed(const char *what, const char *which)
 		cli_error("%s '%s'; passed are: %s", what, which, list);
 }
 
-/* The next one of this name from *at on; moves *at behind it.  NULL: none. */
 static struct passed *find_passed(const char *name, size_t *at)
 {
 	while (*at < passed.count) {
@@ -144,7 +139,6 @@ static struct passed *find_passed(const char *name, size_t *at)
 	return NULL;
 }
 
-/* Mark the socket that l names by its number, as fd:N. */
 static void take_number(const struct listener *l)
 {
 	for (size_t i = 0; i < passed.count; i++)
@@ -172,7 +166,7 @@ static bool append_named(struct listeners *ret, struct listener l)
 	return is_found;
 }
 
-/* Find the socket that is passed for it.  False: fd:NAME, and there is none. */
+/* False: fd:NAME, and no such socket is passed. */
 static bool find_socket(struct listener *l, const char *name)
 {
 	struct passed *p;

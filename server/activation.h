@@ -26,9 +26,8 @@ struct listeners;
 bool activation_apply(struct listeners *l);
 
 /*
- * The same for the address of an option; *l is from listeners_parse_option().
- * If a predecessor passes a socket under this name, l->where becomes its
- * address.
+ * The same for the address of an option.  If a predecessor passes a socket
+ * under this name, l->where becomes its address.
  */
 bool activation_apply_option(struct listener *l, const char *name);
 
@@ -40,10 +39,7 @@ bool activation_apply_option(struct listener *l, const char *name);
  */
 bool activation_check_rest(bool has_predecessor);
 
-/*
- * Tell the manager to forget the kept sockets that no listener has taken; see
- * systemd_keep().
- */
+/* The manager forgets the kept sockets that no listener has taken. */
 void activation_forget_rest(void);
 
 /*

@@ -15,7 +15,6 @@
 #include "out.h"
 #include "upgrade.h"
 
-/* "ready" is sent for this time, and at least in this number of answers. */
 #define READY_SECONDS 10
 #define READY_ANSWERS 3
 

@@ -18,20 +18,16 @@
 
 struct listener;
 
-/* Descriptors that it may need. */
 #define AGENT_DESCRIPTORS 64
 
 /* Open l, the listener of o->agent, for the state of s.  0 or -errno. */
 int agent_open(weir_server *s, const struct options *o,
 	       const struct listener *l);
 
-/* Answer, if it is open.  0 or -errno. */
 int agent_start(void);
 
-/* Print its address. */
 void agent_announce(void);
 
-/* The server has ended. */
 void agent_end(void);
 
 #endif

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Threads that nobody waits for.
- */
 #include "background.h"
 
 #include <errno.h>

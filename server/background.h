@@ -7,10 +7,7 @@
 
 #include <pthread.h>
 
-/*
- * Start one, with all signals blocked.  Before background_release() it is only
- * noted, and started there.  0 or -errno.
- */
+/* The thread blocks all signals; it begins after background_release(). */
 int background_start(void *(*main)(void *), void *arg);
 
 /* From now on there may be threads.  Main thread, once.  0 or -errno. */

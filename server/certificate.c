@@ -21,7 +21,6 @@ bool certificate_is_built(const char *what)
 	return true;
 }
 
-/* why begins with the path of the file. */
 static bool is_about(const char *why, const char *path)
 {
 	size_t len = path ? strlen(path) : 0;

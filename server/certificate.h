@@ -15,17 +15,12 @@
 /* Prints an error that begins with what, if this build has no TLS. */
 bool certificate_is_built(const char *what);
 
-/*
- * Read and check the files into o->tls; without --tls-certificate, do nothing.
- * Returns false after printing an error.
- */
+/* Into o->tls.  Returns false after printing an error. */
 bool certificate_load(struct options *o);
 void certificate_free(struct options *o);
 
-/* The files, the names and the days left, on standard output. */
 void certificate_print(const struct options *o);
 
-/* Write the warnings about the files to the log, or to standard error. */
 void certificate_log_warnings(const struct options *o);
 void certificate_print_warnings(const struct options *o);
 
@@ -47,10 +42,7 @@ bool certificate_describe(weir_conn *c, struct certificate_peer *ret);
 /* Before the service is listened for. */
 void certificate_use(struct weir_service *service, const struct options *o);
 
-/*
- * Handshakes that begin from now on use the certificates of o.  False: why says
- * why.
- */
+/* For handshakes that begin from now on.  False: why says why. */
 bool certificate_replace(weir_server *s, const struct listeners *l,
 			 const struct options *o, char *why, size_t cap);
 

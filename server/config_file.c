@@ -80,7 +80,6 @@ static void report_unread(const char *path, int rc)
 			  strerror(-rc));
 }
 
-/* The whole file, with a NUL at its end; NULL after printing an error. */
 static char *read_file(const char *path)
 {
 	/* O_NONBLOCK: opening a pipe that nobody writes would never end. */
@@ -125,7 +124,6 @@ static bool is_option(const struct cli_option *table, const char *name)
 	return false;
 }
 
-/* "--name=value", or NULL after printing an error. */
 static char *make_argument(const char *path, int number, char *line,
 			   const struct cli_option *table)
 {

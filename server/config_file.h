@@ -10,7 +10,6 @@
 
 #include "../cli/cli.h"
 
-/* A command line. */
 struct arguments {
 	int count;
 	int made; /* all[1] to all[made - 1] are ours to free */
@@ -18,9 +17,8 @@ struct arguments {
 };
 
 /*
- * argv with the options of the file in front of its own, so that the command
- * line wins.  Names are those of table that take a value, but not "config".
- * Returns false after printing an error.
+ * The options of the file come before those of argv, so that the command line
+ * wins.  Names are those of table that take a value, but not "config".
  */
 bool config_file_read(struct arguments *ret, const char *path,
 		      const struct cli_option *table, int argc, char **argv);

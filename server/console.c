@@ -126,8 +126,6 @@ bool console_print(int fd, const char *line, size_t len)
 	return is_taken;
 }
 
-/* ------------------------------------------------------ the reading thread */
-
 static void console_put(const char *text, size_t len)
 {
 	(void)stream_write(STDOUT_FILENO, text, len);
@@ -144,7 +142,6 @@ static void console_hide(void)
 		console_put("\b \b", 3);
 }
 
-/* Act on what the signal handlers have noted. */
 static void console_adapt(void)
 {
 	if (atomic_exchange(&console.was_stopped, false))
@@ -274,8 +271,6 @@ enum console_event console_next(const char *prompt, unsigned long long id,
 	return fds[0].revents ? console_read_key(fds[0].revents, line, len)
 			      : CONSOLE_WOKEN;
 }
-
-/* ----------------------------------------------------------- other threads */
 
 void console_close(void)
 {

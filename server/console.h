@@ -29,7 +29,6 @@ bool console_open(void);
 enum console_event console_next(const char *prompt, unsigned long long id,
 				const char **line, size_t *len);
 
-/* Make console_next() return CONSOLE_WOKEN. */
 void console_wake(void);
 
 /*

@@ -27,8 +27,6 @@ static struct {
 	weir_server *server; /* the one that requests are about */
 } control;
 
-/* --------------------------------------------------------------- replies */
-
 static int reply_ok(weir_conn *c)
 {
 	return weir_conn_printf(c, "ok\n");
@@ -54,8 +52,6 @@ static void put_json_text(char *to, size_t cap, const char *text)
 			to[len++] = *text;
 	to[len] = '\0';
 }
-
-/* ------------------------------------------------------------- statistics */
 
 static const char *const phases[] = {
 	[WEIR_PHASE_NEW] = "new",
@@ -129,8 +125,6 @@ static int print_stats(weir_conn *c, const char *arg, bool is_json)
 #undef PRINT
 	return rc >= 0 && is_json ? weir_conn_printf(c, "}\n") : rc;
 }
-
-/* ------------------------------------------------------------- connections */
 
 static const char *waits_for(const struct weir_conn_info *info)
 {
@@ -222,8 +216,6 @@ static int print_connections(weir_conn *c, const char *arg, bool is_json)
 	return rc >= 0 && is_json ? weir_conn_printf(c, "]\n") : rc;
 }
 
-/* ---------------------------------------------------------- other requests */
-
 static int drain(weir_conn *c, const char *arg, bool is_json)
 {
 	(void)arg;
@@ -276,8 +268,6 @@ static int ready(weir_conn *c, const char *arg, bool is_json)
 		return rc < 0 ? rc : reply_ok(c);
 	return reply_error(c, phases[now.phase]);
 }
-
-/* --------------------------------------------------------------- requests */
 
 static const struct request {
 	const char *name;
@@ -336,8 +326,6 @@ static int take_request(weir_conn *c, void *arg)
 	rc = answer(c, line);
 	return rc < 0 ? rc : WEIR_CLOSE;
 }
-
-/* ------------------------------------------------------------ other threads */
 
 static int open_own(const char *path)
 {

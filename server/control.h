@@ -17,13 +17,9 @@
 /* Room for a request, or for the first line of a reply. */
 #define CONTROL_LINE 1024
 
-/*
- * Open the socket at path for requests to s; NULL: nothing.  Returns CLI_DONE,
- * or another exit status after printing an error.
- */
+/* path NULL: no socket.  Returns CLI_DONE, or another exit status. */
 int control_open(const char *path, weir_server *s);
 
-/* Answer requests.  0 or -errno. */
 int control_start(void);
 
 /* The server has ended.  Requests under way get their answer. */

@@ -135,7 +135,6 @@ static int print_ctl_help(void)
 	return cli_flush();
 }
 
-/* The request as a line.  Returns false after printing an error. */
 static bool join_words(struct ctl *ctl, int count, char **words)
 {
 	size_t len = 0;

@@ -5,10 +5,8 @@
 #ifndef SERVER_CTL_H
 #define SERVER_CTL_H
 
-/* argv[0] is "ctl".  Returns the exit status. */
 int ctl_main(int argc, char **argv);
 
-/* The options and requests, for --help of the server. */
 void ctl_print_options(void);
 
 #endif

@@ -11,10 +11,8 @@
 #include "services.h"
 #include "status/status.h"
 
-/* Descriptors besides those of connections and listeners. */
 #define OTHER_DESCRIPTORS 64
 
-/* For refused clients that have not closed yet. */
 #define REFUSED_DESCRIPTORS 4096
 
 /*

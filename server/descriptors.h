@@ -6,9 +6,8 @@ struct options;
 struct listeners;
 
 /*
- * Raise the limit on open descriptors to what the server needs with o, as far
- * as the system allows; too low a limit is logged.  l has a listener for each
- * socket, even if several sockets share one name.  Any thread.
+ * Too low a limit is logged.  l has a listener for each socket, even if several
+ * sockets share one name.  Any thread.
  */
 void descriptors_allow(const struct options *o, const struct listeners *l);
 

@@ -7,7 +7,6 @@
  * A line is dropped if standard error does not take it.  So that clients cannot
  * fill a disk, a line about a client is dropped as well if its level has had
  * JOURNAL_PER_SECOND of them this second; lines about the server never are.
- * If systemd reads standard error, lines begin with the priority, as <6>.
  * The number of dropped lines is logged before the next line.  Any thread,
  * after journal_start().
  */
@@ -22,9 +21,8 @@
 /* About clients, for each level; the library limits its own lines. */
 #define JOURNAL_PER_SECOND 100
 
-/* How many lines may pass in each second. */
 struct limit {
-	unsigned most;	     /* c */
+	unsigned most;	     /* lines a second */
 	atomic_llong second; /* of the monotonic clock */
 	atomic_uint count;   /* of the lines in it */
 };
@@ -37,11 +35,9 @@ void journal_start(int level);
 
 bool journal_wants(int level);
 
-/* Change the level; return the current one. */
 void journal_set_level(int level);
 int journal_level(void);
 
-/* For weir_config.log. */
 weir_log journal_sink;
 
 /* About the server: what it does, what fails. */
@@ -52,7 +48,6 @@ void journal(int level, const char *format, ...)
 void journal_client(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* How many lines have been dropped. */
 unsigned long long journal_dropped(void);
 
 /* After the last line: log how many were dropped. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SERVICE[+proxy][+tls]@ADDRESS.  The same address twice is an error here; two
- * names of one address are found when it is bound.
+ * The same address twice is an error here; two names of one address are found
+ * when it is bound.
  */
 #include "listeners.h"
 
@@ -90,7 +90,6 @@ static bool parse_where(struct listener *ret)
 	return ret->kind >= 0;
 }
 
-/* What comes first on each connection: from "+" to "@". */
 static bool parse_additions(struct listener *ret, const char *from)
 {
 	while (*from == '+') {
@@ -147,7 +146,7 @@ bool listeners_parse_option(struct listener *ret, const char *option,
 	return parse_where(ret);
 }
 
-/* Would both be the same socket?  With port 0, each has another port. */
+/* With port 0, each has another port. */
 static bool is_same(const struct listener *a, const struct listener *b)
 {
 	const char *port = strrchr(a->where, ':') + 1;

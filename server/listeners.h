@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operands of the command line: SERVICE@ADDRESS, SERVICE+proxy@ADDRESS,
- * SERVICE+tls@ADDRESS and SERVICE+proxy+tls@ADDRESS.
+ * The operands of the command line: SERVICE[+proxy][+tls]@ADDRESS.
  */
 #ifndef SERVER_LISTENERS_H
 #define SERVER_LISTENERS_H
@@ -9,18 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Without operands. */
 #define LISTENERS_DEFAULT "reply@127.0.0.1:1234"
 
 struct service;
 
 struct listener {
-	const char *spec;  /* SERVICE@ADDRESS as given, or an option */
-	const char *where; /* the address in it */
+	const char *spec; /* SERVICE@ADDRESS as given, or an option */
+	const char *where;
 	const struct service *service;
-	int kind;	   /* of the address: WEIR_ADDRESS_... */
-	bool has_proxy;	   /* a PROXY header comes first */
-	bool has_tls;	   /* then TLS */
+	int kind; /* of the address: WEIR_ADDRESS_... */
+	bool has_proxy;
+	bool has_tls;
 	bool is_named;	   /* fd:NAME, not yet resolved (activation.h) */
 	char name[300];	   /* for a successor (upgrade.h) */
 	bool is_inherited; /* from a service manager */
@@ -31,29 +29,19 @@ struct listeners {
 	size_t count;
 };
 
-/*
- * Parse count operands; *ret points into them.  Returns false after printing an
- * error.
- */
+/* *ret points into specs.  Returns false after printing an error. */
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
-/*
- * Parse the address of an option, such as "--status", which has no service.
- * Returns false after printing an error.
- */
+/* The address of an option, such as "--status", which has no service. */
 bool listeners_parse_option(struct listener *ret, const char *option,
 			    const char *where);
 
-/*
- * Add a listener.  Returns false after printing an error: it has the address of
- * another one, or there is no memory.
- */
+/* Returns false after an error: no memory, or the address of another one. */
 bool listeners_append(struct listeners *l, const struct listener *new);
 
-/* Does one of their services use what (SERVICE_...)? */
+/* what: SERVICE_... */
 bool listeners_use(const struct listeners *l, unsigned what);
 
-/* Is one of them for this service? */
 bool listeners_have(const struct listeners *l, const struct service *service);
 
 bool listeners_have_unix(const struct listeners *l);

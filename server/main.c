@@ -54,7 +54,6 @@ static void on_hangup(int signo)
 
 static bool has_reloads;
 
-/* The command line, before and after it was read. */
 struct run {
 	const struct options *options;
 	int argc;
@@ -179,9 +178,8 @@ static int open_listener(weir_server *s, const struct options *o,
 }
 
 /*
- * A name server may be slow.  While a listener's name is looked up, SIGINT and
- * SIGTERM end the lookup, and then the program.  Other listeners do not wait,
- * and leave these signals to weir_server_run().
+ * While a listener's name is looked up, SIGINT and SIGTERM end the lookup, and
+ * then the program.  Other listeners leave these signals to weir_server_run().
  */
 static weir_server *looking_up;
 static volatile sig_atomic_t lookup_ended_by; /* this signal; 0: none */
@@ -260,7 +258,6 @@ static int open_listeners(weir_server *s, const struct options *o)
 	return CLI_DONE;
 }
 
-/* The listener of an option.  where may be NULL: there is none. */
 static int open_option(weir_server *s, const struct options *o,
 		       const char *option, const char *where,
 		       int (*open)(weir_server *s, const struct options *o,
@@ -343,7 +340,6 @@ static int cannot_start(int rc)
 	return CLI_FAILED;
 }
 
-/* rc is the result of the start or of the run.  Returns the exit status. */
 static int report_end(weir_server *s, int rc, bool has_started)
 {
 	struct weir_report r = { 0 };

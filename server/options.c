@@ -232,7 +232,6 @@ static const struct {
 	{ OPT_EVICT, "evict_ms" },
 };
 
-/* --access-log */
 static const char *const lines[] = {
 	[ACCESS_OFF] = "off",
 	[ACCESS_ERRORS] = "errors",
@@ -571,7 +570,6 @@ static bool parse_opt_level(struct options *o)
 	return false;
 }
 
-/* Options whose value is a number or a duration. */
 static bool apply_limit(struct options *o, int key)
 {
 	switch (key) {
@@ -733,7 +731,6 @@ static bool check_file_option(const char *path)
 	return is_file;
 }
 
-/* Options that only some services use. */
 static bool check_uses(const struct options *o)
 {
 	if (o->file && !check_file_option(o->file))
@@ -918,7 +915,6 @@ static bool check_addresses(const struct options *o)
 	return is_good;
 }
 
-/* Options that are valid alone but not together. */
 static bool check_combination(struct options *o)
 {
 	if (!check_uses(o) || !check_addresses(o))
@@ -1048,7 +1044,6 @@ static void print_duration(const char *name, int ms)
 	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
-/* A member of the listener's limits. */
 static int timeout_of(const struct options *o, size_t i, size_t member)
 {
 	struct weir_service limits;
@@ -1067,7 +1062,6 @@ static bool is_first_of_service(const struct listeners *l, size_t i)
 	return true;
 }
 
-/* The value of the options, if a service has it, and those that differ. */
 static void print_timeout(const struct options *o, const char *name,
 			  size_t member)
 {
@@ -1092,7 +1086,6 @@ static void print_timeout(const struct options *o, const char *name,
 	}
 }
 
-/* Each service once, even if several listeners have it. */
 static void print_greetings(const struct options *o)
 {
 	const struct service *s;

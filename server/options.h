@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line of weir-server, checked as far as possible without opening a
- * socket.  It holds every value, defaults included, and these go to the library
- * unchanged: what --check prints is what runs.  Only the time-outs of some
- * services differ; see listener_limits().
+ * socket.  What --check prints is what runs, but for the time-outs of some
+ * services; see listener_limits().
  */
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
@@ -63,9 +62,8 @@ struct options {
 };
 
 /*
- * Returns -1 to go on, or the exit status after --help, --version or an error,
- * which has been printed.  Strings in *ret point into argv, or are freed by
- * options_fini().  One thread at a time.
+ * Returns -1 to go on, or the exit status.  Strings in *ret point into argv, or
+ * are freed by options_fini().  One thread at a time.
  */
 int options_parse(struct options *ret, int argc, char **argv);
 
@@ -79,16 +77,13 @@ const char *options_reloaded_file(const struct options *o);
 int options_print(const struct options *o);
 
 /*
- * The limits of a listener, without callbacks: those of o, but some services
- * have no idle timeout unless it was given, or no read timeout.
+ * The limits of o, but some services have no idle timeout unless it was given,
+ * or no read timeout.
  */
 void listener_limits(struct weir_service *ret, const struct options *o,
 		     const struct listener *l);
 
-/*
- * The name of an option that differs and cannot change while the server runs;
- * NULL: there is none.
- */
+/* An option that differs and cannot change while the server runs; or NULL. */
 const char *options_fixed_change(const struct options *a,
 				 const struct options *b);
 

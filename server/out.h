@@ -15,37 +15,27 @@
 /* For out_line(): leave the line in the queue, or lose it. */
 #define OUT_NO_WAIT (-1)
 
-/* Start the threads that write.  Returns 0 or -errno. */
 int out_start(void);
 
 /*
- * Write one line to standard output or standard error.  len includes the
- * newline and is at most PIPE_BUF.  If fd takes nothing now, wait up to
- * wait_ms for it; with OUT_NO_WAIT do not wait at all.  Returns false if the
- * line is lost.  Returns true if it has been written, or will be as soon as fd
- * takes it.
+ * len includes the newline and is at most PIPE_BUF.  If fd takes nothing now,
+ * wait up to wait_ms for it.  Returns false if the line is lost; true if it has
+ * been written, or will be as soon as fd takes it.
  */
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 
-/*
- * Offer every line to print() first, which returns true if it has taken it.
- * For a terminal that shows a prompt.
- */
+/* print() is offered every line first, and returns true if it has taken it. */
 void out_set_console(bool (*print)(int fd, const char *line, size_t len));
 
 /*
- * A line of a service, to standard output; as out_line().  Between
- * out_hold_prints() and out_release_prints(), which one thread calls, such
- * lines wait.
+ * Lines of services, as out_line().  They wait between out_hold_prints() and
+ * out_release_prints(), which one thread calls.
  */
 bool out_print(const char *line, size_t len);
 void out_hold_prints(void);
 void out_release_prints(void);
 
-/*
- * A line that other programs rely on, to standard output.  Waits a moment for
- * a slow reader.
- */
+/* Waits a moment for a slow reader: other programs rely on such a line. */
 void out_announce(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 

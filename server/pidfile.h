@@ -5,7 +5,6 @@
 #ifndef SERVER_PIDFILE_H
 #define SERVER_PIDFILE_H
 
-/* The file appears complete or not at all.  Returns 0 or -errno. */
 int pidfile_write(const char *path);
 
 /* Remove it, unless another process has replaced it. */

@@ -22,15 +22,12 @@
 
 #define GROUPS_MOST 256
 
-/* Of --user. */
 static struct identity {
 	uid_t uid;
 	gid_t gid;
 	gid_t groups[GROUPS_MOST];
 	int count;
 } identity;
-
-/* -------------------------------------------------------------------- user */
 
 static bool find_user(struct identity *ret, const char *name, bool has_group)
 {
@@ -105,7 +102,6 @@ static bool has_group(const struct identity *i, gid_t gid)
 	return gid == i->gid;
 }
 
-/* The process has no group but those of the user. */
 static bool has_no_other_group(const struct identity *i)
 {
 	int count = getgroups(0, NULL);
@@ -138,7 +134,6 @@ static bool fail(const char *option, const char *call)
 	return false;
 }
 
-/* True: root is out of reach. */
 static bool is_irrevocable(const struct identity *i)
 {
 	if (i->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
@@ -166,8 +161,6 @@ static bool become(const struct identity *i)
 	cli_error("--user: the process could become root again");
 	return false;
 }
-
-/* ------------------------------------------------------------------ checks */
 
 /* The rest of path below the folder dir; NULL: it is elsewhere. */
 static const char *path_below(const char *dir, const char *path)
@@ -269,8 +262,6 @@ bool privileges_check(struct options *o)
 				   "the terminal is out of reach");
 	return true;
 }
-
-/* -------------------------------------------------------------------- drop */
 
 /* The options were checked as the user that started the server. */
 static bool can_read(const char *file)

@@ -11,10 +11,8 @@
 struct options;
 
 /*
- * Check --user, --chroot and --sandbox: what does not go together, and what
- * this process may not do.  Before the sockets are opened.  Changes the
- * path of --file to the one below --chroot.  Returns false after printing an
- * error.
+ * Before the sockets are opened.  Changes the path of --file to the one below
+ * --chroot.  Returns false after printing an error.
  */
 bool privileges_check(struct options *o);
 

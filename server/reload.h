@@ -14,17 +14,13 @@
 #include "certificate.h"
 #include "options.h"
 
-/*
- * s runs with the options o, of this command line.  All of them are used until
- * the process ends.
- */
+/* s runs with o, of this command line; all are used until the process ends. */
 void reload_start(weir_server *s, const struct options *o, int argc,
 		  char **argv);
 
 /* The --drain-timeout in effect now. */
 int reload_drain_ms(void);
 
-/* Of the files in effect. */
 struct certificate_ends reload_certificate_ends(void);
 
 /*
@@ -33,9 +29,7 @@ struct certificate_ends reload_certificate_ends(void);
  */
 bool reload_run(char *text, size_t cap);
 
-/*
- * Set the level of this name, until the next reload.  False: why gets one line.
- */
+/* Until the next reload.  False: why gets one line. */
 bool reload_log_level(const char *name, char *why, size_t cap);
 
 #endif

@@ -32,7 +32,6 @@
 #define CREATE_RULESET_VERSION 1
 #define RULE_PATH_BENEATH      1
 
-/* Rights in the file system. */
 #define READ_FILE   (UINT64_C(1) << 2)
 #define REMOVE_FILE (UINT64_C(1) << 5)
 #define MAKE_SOCK   (UINT64_C(1) << 9)
@@ -66,7 +65,6 @@ static uint64_t first_bits(int count)
 	return (UINT64_C(1) << count) - 1;
 }
 
-/* The rule set's descriptor, or -1. */
 static int open_rules(long *abi)
 {
 	struct handled handled;
@@ -106,7 +104,6 @@ static bool allow_folder(int rules, const char *folder, uint64_t rights)
 	return is_allowed;
 }
 
-/* The folder of path; NULL: nothing to do. */
 static bool allow_beside(int rules, const char *path, uint64_t rights)
 {
 	const char *slash = path ? strrchr(path, '/') : NULL;
@@ -121,10 +118,7 @@ static bool allow_beside(int rules, const char *path, uint64_t rights)
 	return allow_folder(rules, folder, rights);
 }
 
-/*
- * path may be a symbolic link into another folder.  certbot, for example,
- * replaces such a link when there is a new certificate.
- */
+/* path may be a symbolic link into another folder, which certbot replaces. */
 static bool allow_linked(int rules, const char *path)
 {
 	char real[PATH_MAX];
@@ -156,11 +150,7 @@ static bool allow_tls(int rules, const struct tls_options *t)
 	       allow_linked(rules, t->ticket_keys);
 }
 
-/*
- * The file of the file service, what reloads read, and what a stop removes.
- * Behind another root there are no reloads, and the paths of their files mean
- * nothing.
- */
+/* Behind another root there are no reloads, and their paths mean nothing. */
 static bool allow_all(int rules, const struct options *o)
 {
 	if (!allow_linked(rules, o->file))

@@ -7,10 +7,7 @@
 
 struct options;
 
-/*
- * For the calling thread and those that it starts, for good; needs
- * PR_SET_NO_NEW_PRIVS.  Returns false after printing an error.
- */
+/* For this thread and those that it starts, for good; needs no_new_privs. */
 bool sandbox_enter(const struct options *o);
 
 #endif

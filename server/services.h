@@ -12,10 +12,9 @@
 
 struct options;
 
-/* What a service uses. */
 enum {
-	SERVICE_GREETING = 1,  /* --greeting */
-	SERVICE_FILE = 2,      /* --file */
+	SERVICE_GREETING = 1,
+	SERVICE_FILE = 2,
 	SERVICE_PATIENT = 4,   /* no idle timeout, unless --idle-timeout */
 	SERVICE_TERMINAL = 8,  /* standard input, where an operator types */
 	SERVICE_UPSTREAM = 16, /* --to */
@@ -24,14 +23,12 @@ enum {
 /* The longest message that is printed, or line in a room, in bytes. */
 #define SERVICE_MESSAGE 1024
 
-/* Sent first, unless there is --greeting. */
 #define GREET_GREETING	 "Got your connection"
 #define REPLY_GREETING	 "Connect"
 #define WELCOME_GREETING "Welcome"
 
 /*
- * Set the callbacks and their argument in *ret, which has the limits already;
- * once for each listener.  o outlives the server.
+ * Once for each listener; *ret has the limits already, o outlives the server.
  */
 typedef void service_define(struct weir_service *ret, const struct options *o);
 
@@ -49,13 +46,11 @@ const struct service *service_find(const char *name, size_t len);
 /* i counts from 0; NULL after the last. */
 const struct service *service_at(size_t i);
 
-/* Send the greeting of --greeting, or else preset.  Returns 0 or -errno. */
 int service_greet(weir_conn *c, const struct options *o, const char *preset);
 
 /*
- * Print mark and a message as one line on standard output, without the newline
- * at its end.  Bytes that are neither printable ASCII nor UTF-8 are escaped.
- * A line that is lost is logged.
+ * One line on standard output.  Bytes that are neither printable ASCII nor
+ * UTF-8 are escaped; a line that is lost is logged.
  */
 void service_print(const char *mark, const char *message, size_t len);
 

@@ -50,7 +50,6 @@ struct client {
 	bool is_queued; /* under the lock, as is next */
 };
 
-/* A listener, and the conversation with the first client of its queue. */
 struct chat_listener {
 	struct chat_listener *next;
 	int number; /* from 1 */
@@ -67,7 +66,7 @@ static struct {
 	struct chat_listener *listeners;
 	struct chat_listener *current; /* what is typed goes there */
 	int count;		       /* of listeners */
-	unsigned long long conversations, questions; /* so far */
+	unsigned long long conversations, questions;
 	unsigned long long stale_answers; /* lines still to be read that answer
 					   * clients that have left */
 	bool is_terminal;
@@ -118,8 +117,6 @@ static void wake_operator_locked(void)
 	if (chat.is_console)
 		console_wake();
 }
-
-/* --------------------------------------------------------------- the queue */
 
 static void choose_current_locked(void)
 {
@@ -174,8 +171,6 @@ static void leave_queue_locked(struct chat_listener *l, struct client *me)
 	weir_ref_wake(l->first->ref); /* its input may be there already */
 }
 
-/* ----------------------------------------------------------- the operator */
-
 /* The conversation that a line is for; number 0: none. */
 struct target {
 	struct chat_listener *listener;
@@ -191,7 +186,6 @@ static struct target current_locked(void)
 	return t;
 }
 
-/* The conversation whose message has waited longest for its answer. */
 static struct target oldest_question_locked(void)
 {
 	struct target t = { .listener = NULL };
@@ -210,7 +204,7 @@ static void read_current(void *to)
 	pthread_mutex_unlock(&chat.lock);
 }
 
-/* Wait until a line is wanted.  A stale answer has no target. */
+/* A stale answer has no target. */
 static struct target wait_for_target(void)
 {
 	struct target t = { .listener = NULL };
@@ -296,8 +290,6 @@ static void operator_left(void)
 	chat_note("the operator has left");
 }
 
-/* ------------------------------------------------------------ the terminal */
-
 /*
  * For a line "/N" or "/N text": listener N, and *line becomes the text.  NULL:
  * it is another line, or there is no such listener.
@@ -360,7 +352,6 @@ static void operator_on_pipe(void)
 	} while (n >= 0);
 }
 
-/* After Ctrl-D; the next client in the queue has its turn. */
 static void end_conversation(struct target t)
 {
 	pthread_mutex_lock(&chat.lock);
@@ -404,8 +395,6 @@ static void *operator_main(void *unused)
 	operator_left();
 	return unused;
 }
-
-/* ------------------------------------------------------------- the clients */
 
 static int start_operator_locked(void)
 {

@@ -4,9 +4,8 @@
  * and a closing text, and closes.
  *
  * The file is opened for each client, which gets as many bytes as the file has
- * at that moment.  The library reads it as fast as the client takes it, so
- * no worker waits for a slow client.  If the file is truncated while it is
- * sent, the library logs that, and the client does not get the closing text.
+ * at that moment.  If the file is truncated while it is sent, the library logs
+ * that, and the client does not get the closing text.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +21,6 @@
 
 static const char thanks[] = "Thank you for connecting";
 
-/* The descriptor of a regular file, or -errno. */
 static int open_file(const char *path, uint64_t *len)
 {
 	/* O_NONBLOCK: if it has become a pipe, open() must not wait. */
@@ -48,7 +46,6 @@ static int open_file(const char *path, uint64_t *len)
 	return fd;
 }
 
-/* For one client, from its message on. */
 struct sending {
 	uint64_t len;
 };

@@ -2,8 +2,7 @@
 /*
  * The reply service: sends a banner, then answers each message with "Server
  * replies: " and the message.  Messages are not framed: a message is what has
- * arrived when a worker reads.  A client that waits for each reply gets one for
- * each message.
+ * arrived when a worker reads.
  */
 #include "services.h"
 

@@ -10,14 +10,11 @@
  * flush sends that text to each member.  The first line is flushed at once;
  * lines within PAUSE_NS after a flush are flushed together, by a thread of the
  * room.  So the number of sends depends on the number of members and on time,
- * not on what one member does, and all members read the same lines in the same
- * order.  Each member also has a budget of bytes, because every byte is sent as
- * often as there are members.
+ * and all members read the same lines in the same order.  Each member has a
+ * budget of bytes, because every byte is sent as often as there are members.
  *
- * The members share one message, which is not copied for those that have not
- * taken it.  A flush holds the room's lock.  It does not wait, because
- * weir_ref_send_msg() does not: a member that does not read fills its own
- * outbox and is cut, and the others do not notice.
+ * A flush holds the room's lock, and does not wait: a member that does not read
+ * fills its own outbox and is cut.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -67,8 +64,8 @@ struct room {
 	pthread_cond_t has_text;
 	struct member *first;
 	int count;
-	unsigned long long guests; /* so far */
-	bool is_stopping;	   /* the server: no more notices */
+	unsigned long long guests;
+	bool is_stopping; /* the server: no more notices */
 	int64_t flushed_at;
 	int notices; /* since the last flush */
 	int untold;  /* those beyond MOST_NOTICES; a line will say how many */
@@ -86,8 +83,6 @@ static int64_t now_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* -------------------------------------------------------- one text for all */
-
 static void remove_locked(struct room *r, struct member *m)
 {
 	if (m->ref == NULL)
@@ -103,10 +98,7 @@ static void remove_locked(struct room *r, struct member *m)
 	m->ref = NULL;
 }
 
-/*
- * all: the whole text as a message, or NULL.  A member that does not read is
- * removed.
- */
+/* all is the whole text, or NULL.  A member that does not read is removed. */
 static void send_unsent_locked(struct room *r, struct member *m, weir_msg *all)
 {
 	size_t from = m->sent;
@@ -199,7 +191,6 @@ static void *flush_main(void *arg)
 	return NULL;
 }
 
-/* A member has joined, left or changed its name. */
 __attribute__((format(printf, 2, 3))) static void
 notice_locked(struct room *r, const char *format, ...)
 {
@@ -218,8 +209,6 @@ notice_locked(struct room *r, const char *format, ...)
 	va_end(ap);
 	append_locked(r, text, (size_t)len);
 }
-
-/* ------------------------------------------------------------ to one member */
 
 __attribute__((format(printf, 2, 3))) static void
 tell_locked(struct member *m, const char *format, ...)
@@ -253,8 +242,6 @@ static void tell_members_locked(struct room *r, struct member *me)
 	if (me->ref)
 		(void)weir_ref_send(me->ref, text, len);
 }
-
-/* ----------------------------------------------------- joining and leaving */
 
 static int room_opened(weir_conn *c, void *arg)
 {
@@ -297,8 +284,6 @@ static void room_closed(weir_conn *c, void *arg)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* -------------------------------------------------------------- the lines */
-
 /* False if the member has no budget for len bytes; it is told so once. */
 static bool spend_budget_locked(struct member *m, size_t len)
 {
@@ -325,7 +310,6 @@ static bool spend_budget_locked(struct member *m, size_t len)
 	return false;
 }
 
-/* mark and gap stand before and after the name. */
 static void say_locked(struct room *r, struct member *m, const char *mark,
 		       const char *gap, const char *line, size_t len)
 {
@@ -487,8 +471,6 @@ static int room_readable(weir_conn *c, void *arg)
 	}
 	return (int)n;
 }
-
-/* ------------------------------------------------------------------- start */
 
 static int room_start(struct room *r)
 {

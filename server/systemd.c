@@ -35,9 +35,8 @@
 #define SEND_MS	  1000 /* longest wait for the manager to take a message */
 
 /*
- * Until its deadline, a stop keeps asking for this much more time.  So the
- * manager's deadline comes this much after that of the stop, which has cut
- * everything by then.
+ * Until its deadline, a stop keeps asking for this much more time, so the
+ * manager's deadline comes this much after that of the stop.
  */
 #define EXTEND_MS 2000
 
@@ -58,7 +57,6 @@ static struct {
 	bool is_ready, is_over;
 } systemd = { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* What the thread has seen and sent. */
 struct watch {
 	struct weir_stats seen;
 	char status[128];
@@ -76,8 +74,6 @@ static int64_t systemd_now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
-
-/* ---------------------------------------------------------------- messages */
 
 /* Returns its length, or 0 if it cannot be an address. */
 static socklen_t make_address(struct sockaddr_un *ret, const char *where)
@@ -131,7 +127,6 @@ static void notify(const char *message)
 	systemd.has_failed = true;
 }
 
-/* With a descriptor. */
 static void notify_fd(const char *message, int fd)
 {
 	union {
@@ -179,7 +174,7 @@ void systemd_forget(const char *name)
 		notify(text);
 }
 
-/* Rounded up to ms.  Returns false after an error. */
+/* Rounded up to ms. */
 static bool parse_watchdog(const char *usec, const char *pid)
 {
 	unsigned long long value;
@@ -236,8 +231,6 @@ bool systemd_open(void)
 	unsetenv("WATCHDOG_PID");
 	return is_good;
 }
-
-/* -------------------------------------------------------------- the thread */
 
 static void describe_status(char *text, size_t cap,
 			    const struct weir_stats *now)
@@ -389,8 +382,6 @@ static void *systemd_main(void *arg)
 		notify("STOPPING=1");
 	return NULL;
 }
-
-/* ------------------------------------------------------------ other threads */
 
 static int64_t longest_stop(const struct weir_config *c)
 {

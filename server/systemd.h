@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tells a service manager the state of the server, as sd_notify(3) and
- * sd_watchdog_enabled(3) say: READY=1 when clients are served, STATUS= for
- * people, RELOADING=1, STOPPING=1 and EXTEND_TIMEOUT_USEC= in a stop, and
- * WATCHDOG=1 while callbacks make progress.  Without NOTIFY_SOCKET these calls
- * do nothing.
+ * sd_watchdog_enabled(3) say.  Without NOTIFY_SOCKET these calls do nothing.
  */
 #ifndef SERVER_SYSTEMD_H
 #define SERVER_SYSTEMD_H
@@ -20,17 +17,12 @@
  */
 bool systemd_open(void);
 
-/*
- * Start the thread that watches s, before s starts.  Returns 0 or -errno.
- */
+/* Before s starts. */
 int systemd_start(weir_server *s, const struct weir_config *config);
 
-/*
- * Clients are served.  A predecessor, if there is one, tells the manager.
- */
+/* Clients are served.  A predecessor, if there is one, tells the manager. */
 void systemd_ready(bool has_predecessor);
 
-/* A service manager listens. */
 bool systemd_is_there(void);
 
 /*

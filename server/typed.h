@@ -14,9 +14,8 @@
 void typed_forget(void);
 
 /*
- * Wait for a line.  Returns its length without the newline, -1 at the end of
- * input.  has_come, if not NULL, is called when there is input to read, before
- * it is read.
+ * Returns the length without the newline, -1 at the end of input.  has_come, if
+ * not NULL, is called when there is input, before it is read.
  */
 ssize_t typed_line(char line[TYPED_LINE], void (*has_come)(void *arg),
 		   void *arg);

@@ -72,7 +72,6 @@ static struct {
 	pthread_mutex_t lock; /* of an upgrade */
 } upgrade = { .predecessor = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* What a child needs. */
 struct launch {
 	char **env;
 	char pid[sizeof("LISTEN_PID=") + NUMBER_ROOM];
@@ -90,7 +89,6 @@ struct end {
 	int code, status;
 };
 
-/* What the guard and the successor tell. */
 struct news {
 	pid_t child; /* > 0: it has begun; < 0: -errno; 0: it has ended */
 	struct end end;
@@ -103,8 +101,6 @@ static int64_t clock_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
-
-/* -------------------------------------------------------------- successor */
 
 static char *find_in_path(const char *name)
 {
@@ -212,8 +208,6 @@ void upgrade_ready(void)
 	while (upgrade.predecessor >= 0 && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 }
-
-/* ------------------------------------------------------------- predecessor */
 
 static int offer_locked(weir_server *s, int id, const char *name,
 			bool is_inherited)
@@ -359,8 +353,6 @@ static void close_launch(struct launch *l)
 	free(l->env);
 }
 
-/* ------------------------------------------------------------- in the child */
-
 static void put_number(char *to, long n)
 {
 	char digits[NUMBER_ROOM];
@@ -374,10 +366,7 @@ static void put_number(char *to, long n)
 	*to = '\0';
 }
 
-/*
- * Place them at FIRST_FD and up.  Each is copied above that range first, so
- * none is overwritten.
- */
+/* Each is copied above all of them first, so that none is overwritten. */
 static void place_descriptors(struct launch *l)
 {
 	int end = FIRST_FD + upgrade.count + 1;
@@ -418,8 +407,6 @@ static _Noreturn void run_child(struct launch *l)
 	(void)send(l->theirs, &error, sizeof(error), MSG_NOSIGNAL);
 	_exit(CLI_FAILED);
 }
-
-/* ---------------------------------------------------------------- the guard */
 
 /* FDSize is above all of them; the limit may be a thousand million. */
 static long count_descriptors(void)
@@ -483,7 +470,6 @@ static _Noreturn void run_guard(struct launch *l, pid_t parent)
 		pause();
 }
 
-/* From then on the successor is the child of the service manager. */
 static void end_guard(const struct launch *l)
 {
 	if (l->guard < 0)
@@ -492,8 +478,6 @@ static void end_guard(const struct launch *l)
 	while (waitpid(l->guard, NULL, 0) < 0 && errno == EINTR)
 		;
 }
-
-/* ------------------------------------------------------------------ waiting */
 
 static bool wait_for(const struct launch *l, int fd, char *why, size_t cap)
 {
@@ -619,8 +603,6 @@ static bool wait_for_successor(const struct launch *l, char *why, size_t cap)
 	return false;
 }
 
-/* ------------------------------------------------------------------ upgrade */
-
 static bool share_listeners(char *why, size_t cap)
 {
 	for (int i = 0; i < upgrade.count; i++) {
@@ -655,8 +637,7 @@ static bool close_listeners(void)
 
 /*
  * The sockets are closed first: their new owner can then stop as if it had
- * opened them, however long this server drains.  Those that it does not want
- * end here.
+ * opened them, however long this server drains.
  */
 static void hand_over(struct launch *l)
 {

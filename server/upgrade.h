@@ -19,19 +19,12 @@
 
 #include "options.h"
 
-/*
- * First of all, before options are read: keep the arguments, and the signal
- * mask for a successor.  Returns false after printing an error.
- */
+/* First of all, before options are read; mask is for a successor. */
 bool upgrade_open(int argc, char **argv, const sigset_t *mask);
 
-/*
- * Listener id of s is passed under this name.  is_inherited: a service manager
- * has it.  Returns 0 or -errno.  Main thread.
- */
+/* is_inherited: a service manager has it.  Main thread. */
 int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited);
 
-/* s, with these options, can be upgraded from now on. */
 void upgrade_start(weir_server *s, const struct options *o);
 
 /*

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of samples, each a row of figures; JSON has them as columns, which is
- * what a graph takes.
+ * A ring of samples, each a row of figures; JSON has them as columns.
  */
 #include "history.h"
 

@@ -14,7 +14,6 @@
 #define HISTORY_MS    1000
 #define HISTORY_COUNT 600
 
-/* Add a sample: what has changed since the last call. */
 void history_add(const struct weir_stats *now, int64_t at_ms);
 
 /*
@@ -24,9 +23,8 @@ void history_add(const struct weir_stats *now, int64_t at_ms);
 void history_write(FILE *to, uint64_t since);
 
 /*
- * A quantile of the durations between snapshots a and b, in seconds: this share
- * of them is below it.  0: there are none.  Those in one bucket are taken to be
- * spread evenly.
+ * A quantile of the durations between snapshots a and b, in seconds; 0: there
+ * are none.  Those in one bucket are taken to be spread evenly.
  */
 double history_quantile(const uint64_t a[WEIR_BUCKETS],
 			const uint64_t b[WEIR_BUCKETS], double share);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* What a head has, while its fields are read. */
 struct head {
 	struct http_request *request;
 	bool is_1_1;
@@ -50,7 +49,6 @@ static char *next_line(char **rest, const char *end)
 	return line;
 }
 
-/* Does the list of this field have the word, whatever its case? */
 static bool has_word(const char *list, const char *word)
 {
 	size_t len = strlen(word);

@@ -28,7 +28,6 @@ struct http_request {
  */
 int http_parse(struct http_request *ret, char *head, size_t len);
 
-/* "Not Found" and so on. */
 const char *http_reason(int status);
 
 #endif

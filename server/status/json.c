@@ -10,8 +10,8 @@
 typedef unsigned long long count;
 
 /*
- * In JSON and in a label of a metric.  Control characters do not occur in
- * addresses as the library writes them; a label could not hold \u00xx.
+ * Control characters do not occur in addresses as the library writes them; a
+ * label could not hold \u00xx.
  */
 void json_text(FILE *to, const char *text)
 {

@@ -22,8 +22,6 @@ struct metrics {
 
 typedef unsigned long long count;
 
-/* ----------------------------------------------------------------- families */
-
 static void describe(struct metrics *m, const char *name, const char *type,
 		     const char *help)
 {
@@ -75,9 +73,6 @@ static void histogram(struct metrics *m, const char *name,
 		(count)below);
 }
 
-/* ---------------------------------------------------------------- listeners */
-
-/* A sample of a listener, with another label unless key is NULL. */
 static void sample(struct metrics *m, const struct listener_figures *l,
 		   const char *name, const char *key, const char *label)
 {
@@ -88,7 +83,6 @@ static void sample(struct metrics *m, const struct listener_figures *l,
 	fputs("} ", m->to);
 }
 
-/* A sample for each listener. */
 #define LISTENERS(m, name, key, label, format, value)                          \
 	for (size_t i_ = 0; i_ < (m)->now->listener_count; i_++) {             \
 		const struct listener_figures *l = &(m)->now->listeners[i_];   \
@@ -96,7 +90,7 @@ static void sample(struct metrics *m, const struct listener_figures *l,
 		fprintf((m)->to, format "\n", value);                          \
 	}
 
-/* The same for the listeners with TLS; value is a whole number. */
+/* For the listeners with TLS; value is a whole number. */
 #define TLS_LISTENERS(m, name, key, label, value)                              \
 	for (size_t i_ = 0; i_ < (m)->now->listener_count; i_++) {             \
 		const struct listener_figures *l = &(m)->now->listeners[i_];   \
@@ -223,8 +217,6 @@ static void of_listeners(struct metrics *m)
 		listener_tls(m);
 }
 
-/* --------------------------------------------------------------- the server */
-
 static void of_server(struct metrics *m)
 {
 	const struct weir_stats *s = &m->now->stats;
@@ -303,8 +295,6 @@ static void of_server(struct metrics *m)
 		(count)m->now->access_dropped);
 }
 
-/* -------------------------------------------------------------- the process */
-
 /* NAN: /proc is out of reach, as with --chroot and --sandbox. */
 static double open_descriptors(void)
 {
@@ -340,7 +330,6 @@ static double proc_field(const char *path, int n)
 	return at ? strtod(at, NULL) : 0;
 }
 
-/* The time of the boot, plus the time from there to the process's start. */
 static double start_seconds(void)
 {
 	struct timespec up, now;

@@ -25,12 +25,12 @@ struct listener_figures {
 struct snapshot {
 	int64_t at_ms; /* since 1970 */
 	bool is_draining;
-	bool has_tls; /* a listener has it */
+	bool has_tls;
 	struct weir_stats stats;
 	struct listener_figures *listeners;
 	size_t listener_count;
-	uint64_t journal_dropped; /* lines of our own log */
-	uint64_t access_dropped;  /* of --access-log */
+	uint64_t journal_dropped;
+	uint64_t access_dropped;
 	struct certificate_ends tls_ends;
 };
 
@@ -45,7 +45,6 @@ const char *snapshot_handshake(int result);
 /* Why clients should not come; NULL: they may. */
 const char *snapshot_unready(const struct snapshot *s);
 
-/* For Prometheus: its text format, or OpenMetrics 1.0. */
 void metrics_write(FILE *to, const struct snapshot *s, bool is_openmetrics);
 
 /* All as JSON, with the samples of the history after number since. */

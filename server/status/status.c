@@ -29,8 +29,6 @@
 static weir_server *watched, *status_server;
 static const struct options *options;
 
-/* ---------------------------------------------------------------- responses */
-
 struct response {
 	int status;
 	const char *type;
@@ -83,7 +81,6 @@ static int respond(weir_conn *c, const struct http_request *r,
 	return keeps ? WEIR_AGAIN : WEIR_CLOSE;
 }
 
-/* What write() writes of a snapshot. */
 static struct response written(const char *type, const struct http_request *r,
 			       void (*write)(FILE *to, const struct snapshot *s,
 					     const struct http_request *r))
@@ -104,8 +101,6 @@ static struct response written(const char *type, const struct http_request *r,
 	ret.body = ret.memory;
 	return ret;
 }
-
-/* -------------------------------------------------------------------- pages */
 
 static struct response healthz(const struct http_request *r)
 {
@@ -201,8 +196,6 @@ static struct response find_page(const struct http_request *r)
 			 "and /readyz.\n");
 }
 
-/* ----------------------------------------------------------------- requests */
-
 static int refuse_request(weir_conn *c, const struct http_request *r,
 			  int status)
 {
@@ -264,8 +257,6 @@ static void take_sample(weir_server *s, void *arg)
 		history_add(&now,
 			    (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000);
 }
-
-/* --------------------------------------------------------------- the server */
 
 static int status_listen(const struct listener *l)
 {

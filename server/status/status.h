@@ -23,7 +23,6 @@ struct options;
 
 #ifdef HAVE_STATUS
 
-/* Descriptors that it may need. */
 #define STATUS_DESCRIPTORS 64
 
 /*
@@ -33,10 +32,8 @@ struct options;
 int status_open(weir_server *s, const struct options *o,
 		const struct listener *l);
 
-/* Serve, if it is open.  0 or -errno. */
 int status_start(void);
 
-/* Print its address. */
 void status_announce(void);
 
 /* The watched server has stopped, or did not start. */
