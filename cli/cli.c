@@ -78,7 +78,6 @@ static bool is_optional(const char *arg)
 	return arg && arg[0] == '[';
 }
 
-/* To the form that getopt_long() takes. */
 static void translate_table(const struct cli_option *table,
 			    struct option longs[OPTIONS_MAX + 1],
 			    char shorts[2 * OPTIONS_MAX + 2])

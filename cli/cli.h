@@ -41,7 +41,6 @@ enum {
  */
 void cli_start(const char *program);
 
-/* The name given to cli_start(). */
 const char *cli_program(void);
 
 /* Print "program: ..." on standard error, control characters escaped. */
@@ -66,7 +65,6 @@ int cli_next(const struct cli_option *table, int argc, char **argv);
 void cli_report_unknown(const char *what, const char *word, size_t len,
 			const char *(*name_at)(size_t i), const char *rest);
 
-/* Print the lines of --help for a table. */
 void cli_print_options(const struct cli_option *table, FILE *to);
 
 /* Print a value on standard output, quoted and escaped: name "text". */
@@ -75,8 +73,8 @@ void cli_print_text(const char *name, const char *text);
 /*
  * True if error, an errno, means that the system does not offer the call, or
  * not for this object: an older kernel, a system call filter, a file system.
- * For calls that need no privilege and have a fallback.  EINVAL is not among
- * them; a caller that passes a newer flag checks for it as well.
+ * EINVAL is not among them; a caller that passes a newer flag checks for it as
+ * well.
  */
 bool cli_is_unsupported(int error);
 
@@ -85,8 +83,7 @@ int cli_flush(void);
 
 /*
  * Report that a write to standard output has failed with this errno.  Returns
- * CLI_FAILED.  If the reader has gone, the program ends silently by SIGPIPE, as
- * other programs do.
+ * CLI_FAILED.  If the reader has gone, the program ends silently by SIGPIPE.
  */
 int cli_output_failed(int error);
 

@@ -20,16 +20,14 @@
  */
 bool complete_begin(int *argc, char **argv);
 
-/* Has complete_begin() returned true? */
 bool complete_is_asked(void);
 
 /* Print word with its help, if the word at the cursor is its beginning. */
 void complete_word(int argc, char **argv, const char *word, const char *help);
 
 /*
- * If the cursor is at an option, print the options of the table; if it is at
- * the value of one, print what that may be.  Returns false if it is at an
- * operand.
+ * If the cursor is at an option or its value, print what that may be. Returns
+ * false if it is at an operand.
  */
 bool complete_option(const struct cli_option *table, int argc, char **argv);
 

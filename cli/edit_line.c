@@ -33,7 +33,7 @@ static History *past_lines;
 static const char *prompt_text;
 static char *given_line;   /* the latest line returned */
 static wchar_t *kept_line; /* the line when it was hidden */
-static size_t kept_cursor; /* the cursor then */
+static size_t kept_cursor;
 
 static char *edit_line_prompt(EditLine *unused)
 {

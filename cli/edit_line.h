@@ -33,7 +33,6 @@ void edit_line_forget(void);
 /* Read a key that is there.  EDIT_LINE_DONE gives the terminal back. */
 enum edit_line_event edit_line_key(const char **line, size_t *len);
 
-/* The terminal has a new size. */
 void edit_line_resize(void);
 
 #endif

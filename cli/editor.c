@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines come from a pipe or file, from a terminal with line editing, or from a
- * terminal without.
- *
  * "The terminal is restored before a signal acts": while the line editor has
  * the terminal, the signals that end or stop a program are blocked and read
  * from a descriptor.

@@ -56,10 +56,8 @@ void editor_erase(void);
 /* Does not wait.  The line has no newline and is valid until the next call. */
 enum editor_event editor_next(const char **line, size_t *len);
 
-/* The descriptors to poll; call this before each poll. */
 void editor_fds(struct pollfd fds[EDITOR_FDS]);
 
-/* Handle what poll() has found. */
 void editor_step(const struct pollfd fds[EDITOR_FDS]);
 
 void editor_close(void);

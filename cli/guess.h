@@ -12,7 +12,6 @@ struct guess {
 	size_t distance;
 };
 
-/* Compare with one known word. */
 void guess_consider(struct guess *g, const char *known);
 
 #endif

@@ -11,7 +11,6 @@
 
 #define READ_SIZE ((size_t)4096)
 
-/* Room for one more read. */
 static int lines_make_room(struct lines *l)
 {
 	size_t cap = l->cap ? l->cap : 2 * READ_SIZE;

@@ -18,10 +18,7 @@ struct lines {
 	bool has_ended;
 };
 
-/*
- * Read once.  Returns 0, at the end of input too; -EMSGSIZE (line too long);
- * -ENOMEM; -errno.
- */
+/* Returns 0, at the end of input too; -EMSGSIZE if a line is too long. */
 int lines_read(struct lines *l, int fd);
 
 /*

@@ -26,13 +26,12 @@ int stream_write(int fd, const void *data, size_t len);
 FILE *stream_out(void);
 FILE *stream_err(void);
 
-/* Write what stream_out() holds.  Returns 0, or -errno of a failed write. */
+/* Returns 0, or -errno if a write to stream_out() failed. */
 int stream_flush(void);
 
 /* fileno() that works for these two as well. */
 int stream_fileno(FILE *file);
 
-/* printf() to standard output. */
 void stream_print(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 

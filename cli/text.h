@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Room for cli_duration_text(). */
 #define CLI_DURATION_TEXT 24
 
 /* What cli_escape() keeps besides printable ASCII. */
@@ -38,9 +37,7 @@ const char *cli_duration_text(int ms, char buf[CLI_DURATION_TEXT]);
 size_t cli_escape(char *to, size_t cap, const char *from, size_t len,
 		  unsigned keep);
 
-/*
- * The length, 0 to 3, of an incomplete UTF-8 character at the end of data.
- */
+/* The length, 0 to 3, of an incomplete UTF-8 character at the end of data. */
 size_t cli_utf8_tail(const char *data, size_t len);
 
 #endif
