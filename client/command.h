@@ -5,10 +5,7 @@
 #ifndef CLIENT_COMMAND_H
 #define CLIENT_COMMAND_H
 
-/*
- * argv[0] is the name of the command.  Returns the exit status, after printing
- * at most one error.
- */
+/* argv[0] is the name of the command.  Returns the exit status. */
 typedef int client_command(int argc, char **argv);
 
 struct command {

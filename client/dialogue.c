@@ -11,8 +11,7 @@
  * From then on each line is sent with a newline, and the line sent before gets
  * one too; but not if the peer has answered it and closes.
  *
- * Main thread only.  One poll() watches the user and the peer; other waits come
- * only at the end, when the user has nothing more to send.
+ * Main thread only.
  */
 #include "dialogue.h"
 
@@ -39,7 +38,6 @@ static const char their_mark[] = ">>  ";
 static const char goodbye[] = "windup";
 #define GOODBYE_LEN (sizeof(goodbye) - 1)
 
-/* What must come before the user may type more. */
 enum waiting { WAITING_NOTHING, WAITING_GAP, WAITING_OUTPUT, WAITING_ANSWER };
 
 struct dialogue {
@@ -65,8 +63,6 @@ struct dialogue {
 	size_t word_len;	/* of the whole message */
 	bool was_goodbye;	/* the peer has sent its goodbye */
 };
-
-/* ---------------------------------------------------------------- the peer */
 
 static void end_their_message(struct dialogue *d)
 {
@@ -122,7 +118,6 @@ static void end_pending_message(struct dialogue *d)
 	end_their_message(d);
 }
 
-/* Show what arrives within the timeout.  Returns as peer_read(). */
 static int dialogue_receive(struct dialogue *d)
 {
 	char data[4096], *p = data;
@@ -167,15 +162,12 @@ static int dialogue_end(struct dialogue *d, int rc, const char *what)
 	return peer_say(d->peer, rc, what);
 }
 
-/* ---------------------------------------------------------------- the user */
-
 static void start_waiting(struct dialogue *d, enum waiting what)
 {
 	d->waiting = what;
 	d->waiting_since = peer_now();
 }
 
-/* Does an answer follow what is being sent? */
 static bool is_answered(const struct dialogue *d)
 {
 	return d->kind == DIALOGUE_PERSON &&
@@ -240,8 +232,6 @@ static int send_owed_newline(struct dialogue *d)
 		d->waiting = WAITING_NOTHING;
 	return status;
 }
-
-/* ------------------------------------------------------------ conversation */
 
 /* Milliseconds until the next deadline; -1: none. */
 static int next_deadline_ms(const struct dialogue *d)
@@ -324,10 +314,7 @@ static int dialogue_poll(struct dialogue *d)
 	return (peer->revents & POLLOUT) ? dialogue_send(d) : CLI_DONE;
 }
 
-/*
- * Nothing more will be sent: show what still arrives, until the peer ends or is
- * silent.  Between two persons the answer to our goodbye comes first.
- */
+/* Between two persons the answer to our goodbye comes first. */
 static int dialogue_finish(struct dialogue *d)
 {
 	bool is_ended = !d->is_last || d->kind != DIALOGUE_PERSON ||

@@ -13,10 +13,7 @@ enum dialogue_kind {
 	DIALOGUE_LINES,	 /* the same with a program; no word ends it */
 };
 
-/*
- * Hold it between standard input and output and a connected peer.  newline is
- * sent after each line: "", "\n" or "\r\n".  Returns the exit status.
- */
+/* newline is sent after each line; "": none.  Returns the exit status. */
 int dialogue_hold(struct peer *peer, enum dialogue_kind kind,
 		  const char *newline);
 

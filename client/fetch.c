@@ -43,7 +43,6 @@ struct fetch {
 	char data[THANKS_LEN + READ_SIZE];
 };
 
-/* As peer_read(), and updates the progress line. */
 static ssize_t fetch_receive(struct fetch *f)
 {
 	int64_t began_at = progress_elapsed();
@@ -70,7 +69,6 @@ static void remember_last(struct fetch *f, const char *data, size_t len)
 	memcpy(f->last + THANKS_LEN - n, data + len - n, n);
 }
 
-/* Write the held bytes except the last keep. */
 static int write_held(struct fetch *f, size_t keep)
 {
 	size_t len = f->held - keep;
@@ -82,7 +80,6 @@ static int write_held(struct fetch *f, size_t keep)
 	return status;
 }
 
-/* The file is not complete: keep what has arrived. */
 static int fail_incomplete(struct fetch *f, const char *reason)
 {
 	const struct part_file *t = &f->file;
@@ -189,8 +186,6 @@ static int fetch_all(struct fetch *f)
 		status = part_file_finish(&f->file);
 	return status == CLI_DONE ? fetch_report(f) : status;
 }
-
-/* -------------------------------------------------------- the command line */
 
 static const struct options_operand fetch_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:3000" },

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command line of one command, read by its table.
- */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif

@@ -11,7 +11,6 @@
 
 #include "../cli/cli.h"
 
-/* Rows that tables share. */
 #define OPTIONS_HELP                                                           \
 	{                                                                      \
 		"help", 'h', NULL, "print this help and exit"                  \
@@ -43,20 +42,15 @@ struct options_syntax {
 	bool is_local;	/* its help does not explain addresses and durations */
 };
 
-/*
- * Read the options into *to; the operands are at argv + optind.  Returns -1 to
- * go on, or the exit status after --help, --version or an error.
- */
+/* Operands are at argv + optind.  Returns -1 to go on, or the exit status. */
 int options_parse(const struct options_syntax *syntax, void *to, int argc,
 		  char **argv);
 
 /* Prints an error and returns false if where is not an address. */
 bool options_check_address(const char *where);
 
-/* Parse the value of --timeout in optarg; prints an error. */
 bool options_take_timeout(int *ret);
 
-/* "weir-client 1.2.3"; returns the exit status. */
 int options_print_version(void);
 
 #endif

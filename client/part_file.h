@@ -30,7 +30,6 @@ int part_file_open(struct part_file *t);
 
 int part_file_write(struct part_file *t, const char *data, size_t len);
 
-/* The transfer is complete. */
 int part_file_finish(struct part_file *t);
 
 /* An unfinished part stays, unless it is empty. */

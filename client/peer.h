@@ -36,16 +36,12 @@ struct peer {
 /* Milliseconds of the clock that deadlines are measured with. */
 int64_t peer_now(void);
 
-/* Handle an option, its value in optarg; false after an error. */
 bool peer_take_option(struct peer *p, int key);
 
 /* Check it, and the options of TLS.  Returns false after printing an error. */
 bool peer_set_address(struct peer *p, const char *address);
 
-/*
- * Connect, send the PROXY header and make the handshake of TLS.  Returns
- * CLI_DONE, or the exit status after printing an error.
- */
+/* Also the PROXY header and the handshake of TLS.  Returns the exit status. */
 int peer_dial(struct peer *p);
 
 /* No effect without a connection. */
@@ -57,9 +53,7 @@ void peer_close(struct peer *p);
  */
 int peer_result(const struct peer *p, int rc);
 
-/*
- * Read what arrives within ms, or WEIR_NEVER.  Returns the number of bytes, 0
- * at the end of input, -errno: -ETIMEDOUT after ms.
+/* The number of bytes, 0 at the end of input, or -errno: -ETIMEDOUT after ms.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 
@@ -93,13 +87,9 @@ int peer_settle(struct peer *p);
 void peer_note_begin(const struct peer *p, struct screen *s);
 int peer_note_end(const struct peer *p, struct screen *s);
 
-/* Room for peer_reason(). */
 #define PEER_REASON 512
 
-/*
- * Describe a failure: rc is the result of a call, 0 the end of input; what
- * names the thing waited for.  Returns buf.
- */
+/* rc is of a call, or 0 at the end of input; what names what was waited for. */
 const char *peer_reason(const struct peer *p, int rc, const char *what,
 			char buf[PEER_REASON]);
 

@@ -17,7 +17,6 @@ struct weir_tls;
 int peer_tls_load(const struct tls_options *t, struct weir_tls **ret);
 void peer_tls_free(struct weir_tls *tls);
 
-/* Make the handshake.  Returns 0 or -errno. */
 int peer_tls_start(const struct tls_options *t, struct weir_tls *tls,
 		   const char *address, weir_conn *c);
 

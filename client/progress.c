@@ -132,7 +132,6 @@ static void progress_put(const char *text, int len)
 	(void)n;
 }
 
-/* Replace the line by text and leave the cursor after it. */
 static void progress_draw(const char *text, int len)
 {
 	char line[2 * LINE_MAX + 2];

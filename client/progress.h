@@ -9,21 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Room for a text of the functions below. */
 #define PROGRESS_TEXT 32
 
-/*
- * total is -1 if it is not known.  Without has_line nothing is shown.
- */
+/* total is -1 if it is not known.  Without has_line nothing is shown. */
 void progress_begin(int64_t total, bool has_line);
 
 /* bytes have arrived so far; redraws the line now and then. */
 void progress_update(int64_t bytes);
 
-/* Erase the line. */
 void progress_end(void);
 
-/* Is the cursor on the line? */
 bool progress_is_shown(void);
 
 /* Milliseconds since progress_begin(). */

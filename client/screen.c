@@ -37,7 +37,6 @@ static void screen_put_escaped(struct screen *s, const char *data, size_t len)
 	screen_put_raw(s, text, n);
 }
 
-/* Drop each CR before a newline.  Returns the new length. */
 static size_t drop_carriage_returns(char *data, size_t len)
 {
 	size_t used = 0;

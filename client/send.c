@@ -41,7 +41,6 @@ struct send {
 	bool has_ended; /* the server, before we did */
 };
 
-/* Read until the block is full or input ends.  False after an error. */
 static bool fill_block(struct send *s)
 {
 	s->text = s->block;
@@ -62,7 +61,6 @@ static bool fill_block(struct send *s)
 	return true;
 }
 
-/* Show what arrives within the timeout.  Returns as peer_read(). */
 static int send_receive(struct send *s)
 {
 	char data[4096];
@@ -147,8 +145,6 @@ static int deliver(struct send *s)
 			return CLI_FAILED;
 	}
 }
-
-/* -------------------------------------------------------- the command line */
 
 static const struct options_operand send_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },

@@ -7,8 +7,7 @@
  * --lines, which sends newlines and does not wait for replies, is in
  * dialogue.c.
  *
- * Main thread only.  The library waits for replies, with its deadlines; only
- * the wait for the next line polls standard input as well.
+ * Main thread only.
  */
 #include "command.h"
 
@@ -44,8 +43,6 @@ struct talk {
 	struct screen screen;
 };
 
-/* ------------------------------------------------------- the end of a reply */
-
 /*
  * "The end of a reply": a reply of the known form is known_form and the
  * message, so its length is known, and we wait for all of it.  Any other reply
@@ -56,7 +53,7 @@ struct expected {
 	const char *message; /* NULL: a banner, which is of unknown form */
 	size_t len;
 	size_t got;
-	bool is_known; /* so far */
+	bool is_known;
 };
 
 static void compare_known_form(struct expected *e, const char *data, size_t len)
@@ -92,7 +89,6 @@ static int next_piece_ms(const struct talk *t, const struct expected *e)
 	return ms;
 }
 
-/* Show what arrives within ms as part of the reply.  Returns as peer_read(). */
 static ssize_t receive_piece(struct talk *t, struct expected *e, int ms)
 {
 	char data[4096];
@@ -106,8 +102,8 @@ static ssize_t receive_piece(struct talk *t, struct expected *e, int ms)
 }
 
 /*
- * Show a reply that begins within ms.  Returns 1; 0 if the server closed
- * instead; -errno.  The next call finds a close after the reply.
+ * Returns 1; 0 if the server closed instead; -errno.  The next call finds a
+ * close after the reply.
  */
 static int talk_receive(struct talk *t, struct expected *e, int ms)
 {
@@ -121,7 +117,7 @@ static int talk_receive(struct talk *t, struct expected *e, int ms)
 	return (int)n;
 }
 
-/* The same; on a terminal, waits beyond the timeout. */
+/* On a terminal, waits beyond the timeout. */
 static int receive_reply(struct talk *t, struct expected *e)
 {
 	int rc = talk_receive(t, e, t->peer.timeout_ms);
@@ -159,8 +155,6 @@ static int talk_send(struct talk *t, const char *line, size_t len,
 	return (int)n;
 }
 
-/* ------------------------------------------------------------ the dialogue */
-
 /* As peer_say(); on a terminal a close is no failure. */
 static int talk_end(struct talk *t, int rc, const char *what)
 {
@@ -189,7 +183,6 @@ static int read_banner(struct talk *t)
 				"banner (use --no-banner if there is none)");
 }
 
-/* The server sends or closes while the user is typing. */
 static int show_unasked(struct talk *t)
 {
 	char data[4096];
@@ -206,8 +199,8 @@ static int show_unasked(struct talk *t)
 }
 
 /*
- * Poll the server, and the user if the line is not complete.  The user comes
- * first: if the user has ended, it does not matter that the server has, too.
+ * The user comes first: if the user has ended, it does not matter that the
+ * server has, too.
  */
 static int talk_poll(struct talk *t, bool is_users_turn)
 {
@@ -234,9 +227,8 @@ static int talk_poll(struct talk *t, bool is_users_turn)
 }
 
 /*
- * Wait for a line that is not empty and return EDITOR_LINE.  Anything else ends
- * the conversation; EDITOR_NOTHING: the server has closed, and *status is the
- * exit status.
+ * Anything but EDITOR_LINE ends the conversation; EDITOR_NOTHING: the server
+ * has closed, and *status is the exit status.
  */
 static enum editor_event talk_next_line(struct talk *t, const char **line,
 					size_t *len, int *status)
@@ -259,7 +251,6 @@ static enum editor_event talk_next_line(struct talk *t, const char **line,
 	}
 }
 
-/* Shut down output and show what still arrives, until the end or silence. */
 static int talk_finish(struct talk *t)
 {
 	char data[4096];
@@ -346,8 +337,6 @@ static int talk_hold(struct talk *t)
 	editor_close();
 	return status;
 }
-
-/* -------------------------------------------------------- the command line */
 
 static const struct options_operand talk_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },

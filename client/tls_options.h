@@ -39,7 +39,6 @@ struct tls_options {
 	const char *ca, *certificate, *key; /* files; or NULL */
 };
 
-/* Handle an option, its value in optarg; false after an error. */
 bool tls_options_take(struct tls_options *t, int key);
 
 /* Do they fit each other and the address?  False after an error. */
