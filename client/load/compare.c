@@ -75,8 +75,6 @@ static const struct options_syntax compare_syntax = {
 
 #ifdef HAVE_JANSSON
 
-/* --------------------------------------------------------------- the files */
-
 /* The value at "a.b"; not for names of metrics, which have dots. */
 static const json_t *field(const json_t *object, const char *path)
 {
@@ -161,8 +159,6 @@ static bool compare_is_same_plan(const char *path, const json_t *old,
 	}
 	return true;
 }
-
-/* --------------------------------------------------------------- the table */
 
 struct row {
 	const char *name;
@@ -275,7 +271,6 @@ static void compare_print_row(const struct row *row, const struct comparison *c)
 	stream_print("  %s\n", compare_words[c->word]);
 }
 
-/* What the rows say together. */
 struct findings {
 	bool is_worse, is_unknown;
 };

@@ -35,8 +35,6 @@ struct find_options {
 	double resolution;
 };
 
-/* ----------------------------------------------------------------- options */
-
 enum { KEY_MIN = 1024, KEY_MAX, KEY_RESOLUTION };
 
 static const struct cli_option own[] = {
@@ -209,8 +207,6 @@ static int find_options_parse(struct find_options *ret, int argc, char **argv)
 		       ? -1
 		       : CLI_USAGE;
 }
-
-/* -------------------------------------------------------------------- runs */
 
 /* The closed loop may vary by this much. */
 #define ABOVE_CLOSED 1.1

@@ -33,7 +33,6 @@ static int worse_status(int a, int b)
 
 #define OUTPUTS 6
 
-/* The files of a run; hlog and metrics are written during it. */
 static void list_outputs(const struct load_options *o,
 			 struct output ret[OUTPUTS])
 {
@@ -167,8 +166,6 @@ static int load_run(struct load_options *o)
 	return status;
 }
 
-/* ----------------------------------------------------------------- dry run */
-
 static void print_load(const struct plan *p)
 {
 	char text[4][UNITS_TEXT], rate[UNITS_TEXT];
@@ -243,8 +240,6 @@ static int dry_run(const struct plan *plan)
 	print_needs(plan);
 	return status != CLI_DONE ? status : cli_flush();
 }
-
-/* ------------------------------------------------------------- the command */
 
 int load(int argc, char **argv)
 {

@@ -9,15 +9,11 @@
 #include "measure/result.h"
 #include "plan.h"
 
-/* argv[0] is the name of the command.  Returns the exit status. */
 int load_find(int argc, char **argv);
 int load_compare(int argc, char **argv);
 int load_merge(int argc, char **argv);
 
-/*
- * Add up results of --json, and report the sum.  Returns what report() returns,
- * or CLI_USAGE after printing an error.
- */
+/* Returns what report() returns, or CLI_USAGE after printing an error. */
 typedef int merge_report(void *arg, const struct result *r);
 int load_merge_runs(char **paths, size_t count, merge_report *report,
 		    void *arg);

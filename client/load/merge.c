@@ -42,7 +42,7 @@ struct input {
 struct kind {
 	char tag[HLOG_TAG];
 	struct histogram *all;
-	struct histogram *cell; /* the current cell */
+	struct histogram *cell;
 	int64_t length; /* the longest interval in the cell; -1: empty */
 };
 
@@ -124,8 +124,6 @@ static const struct options_syntax merge_syntax = {
 	.is_local = true,
 };
 
-/* ------------------------------------------------------------------- input */
-
 static int complain_memory(void)
 {
 	cli_error("out of memory");
@@ -185,9 +183,6 @@ static int open_inputs(struct merge *m, int count, char **paths)
 	return rc;
 }
 
-/* ------------------------------------------------------------------ output */
-
-/* Would the output, which may be NULL, overwrite an input? */
 static bool is_input(const char *name, const char *output, int count,
 		     char **paths)
 {
@@ -236,8 +231,6 @@ static int close_output(struct merge *m, const char *output, int status)
 		unlink(output);
 	return status;
 }
-
-/* --------------------------------------------------------------- adding up */
 
 static struct kind *find_kind(struct merge *m, const char *tag)
 {
@@ -329,8 +322,6 @@ static int add_up(struct merge *m)
 	}
 	return rc;
 }
-
-/* ------------------------------------------------------------------- table */
 
 static const struct kind *kind_of(const struct merge *m, const char *tag,
 				  const char *more)
@@ -452,8 +443,6 @@ static int merge_logs(const char *output, int count, char **paths)
 	merge_release(&m);
 	return rc;
 }
-
-/* ----------------------------------------------------------------- results */
 
 static int report_runs(void *arg, const struct result *r)
 {

@@ -55,8 +55,6 @@ struct runs {
 /* Seconds of the sum that no run has a row for, at most. */
 #define GAP_MOST (INT64_C(86400))
 
-/* -------------------------------------------------------------- the values */
-
 static const json_t *at(const json_t *object, const char *a, const char *b)
 {
 	const json_t *value = json_object_get(object, a);
@@ -116,7 +114,6 @@ static int64_t to_whole(double value)
 	return (int64_t)fmin(fmax(value, 0), WHOLE_MOST);
 }
 
-/* Its place in a list of names, or -1. */
 static int find_place(const char *name, const char *const *names, int count)
 {
 	for (int i = 0; name && i < count; i++)
@@ -125,7 +122,6 @@ static int find_place(const char *name, const char *const *names, int count)
 	return -1;
 }
 
-/* As find_place(), but 0 if it is not in the list. */
 static int place(const char *name, const char *const *names, int count)
 {
 	int i = find_place(name, names, count);
@@ -138,8 +134,6 @@ static void keep_most(int64_t *most, int64_t value)
 	if (value > *most)
 		*most = value;
 }
-
-/* ---------------------------------------------------------------- the plan */
 
 static bool add_list(struct prefixes *p, const json_t *list)
 {
@@ -160,7 +154,6 @@ static bool add_list(struct prefixes *p, const json_t *list)
 	return true;
 }
 
-/* What all runs have in common. */
 static bool read_plan(struct plan *p, const json_t *plan)
 {
 	const json_t *content = at(plan, "content", NULL);
@@ -245,8 +238,6 @@ static void add_plan(struct plan *p, const json_t *plan)
 		add_small(&p->bad_clients[i], plan, "bad_clients",
 			  bad_client_names[i]);
 }
-
-/* -------------------------------------------------------------- the counts */
 
 static void runs_add_counts(struct counts *b, const json_t *file)
 {
@@ -440,8 +431,6 @@ static void add_first_bad(struct runs *m, const json_t *file, int64_t off)
 	memcpy(b->got, got, b->got_len);
 }
 
-/* -------------------------------------------------------------- the clocks */
-
 /* The slots of the text, and the exact figures that it lacks. */
 static const char *runs_read_clock(struct histogram *h, const json_t *clock)
 {
@@ -505,8 +494,6 @@ static const char *add_clocks(struct result *r, const json_t *file)
 	return wrong;
 }
 
-/* ------------------------------------------------------------- the seconds */
-
 static struct second *second_at(struct result *r, int64_t number)
 {
 	struct second *more;
@@ -562,8 +549,6 @@ static const char *add_seconds(struct runs *m, const json_t *file, int64_t off)
 	return NULL;
 }
 
-/* ------------------------------------------------------------- the verdict */
-
 static enum verdict verdict_of(const json_t *file)
 {
 	const char *name = runs_text(file, "verdict", "verdict");
@@ -613,8 +598,6 @@ static void judge_overlap(struct runs *m)
 			    units_time((int64_t)common, from),
 			    units_time((int64_t)span, of));
 }
-
-/* --------------------------------------------------------------- the whole */
 
 static json_t *open_run(const char *path)
 {

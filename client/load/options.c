@@ -191,9 +191,6 @@ static const struct options_operand load_operands[] = {
 	{ .name = NULL },
 };
 
-/* ------------------------------------------------------------------ values */
-
-/* "20k" "1.5M" */
 static bool load_parse_count(const char *text, double *ret)
 {
 	char *end;
@@ -278,7 +275,6 @@ static bool parse_duration(const char *text, int64_t *ret)
 	return true;
 }
 
-/* "500:10s" or "500-1k:10s" */
 static bool read_stage(const char *text, struct plan_stage *ret)
 {
 	char rates[32] = "";
@@ -317,7 +313,6 @@ static bool read_stages(struct plan *p, char *text)
 	return true;
 }
 
-/* A rate, or stages of them. */
 static bool value_rates(struct plan *p)
 {
 	char *text;
@@ -346,7 +341,6 @@ static bool value_duration(const char *name, int64_t *ret)
 	return false;
 }
 
-/* "1767225600" or "1767225600.5", or "+5s" from now. */
 static bool value_start_at(struct plan *p)
 {
 	const double day = 24 * 3600;
@@ -374,7 +368,6 @@ static bool value_start_at(struct plan *p)
 	return true;
 }
 
-/* "1s", "500ms-2s" or "exp:1s" */
 static bool read_span(const char *text, struct plan_span *ret)
 {
 	char low[24] = "";
@@ -429,7 +422,6 @@ static bool value_seed(uint64_t *ret)
 	return false;
 }
 
-/* N or N-M */
 static bool value_size(struct plan *p)
 {
 	char min[16] = "";
@@ -461,7 +453,6 @@ static bool value_close(struct plan *p)
 	return false;
 }
 
-/* "any:10ms" */
 static bool parse_quiet(struct plan *p)
 {
 	int64_t quiet;
@@ -544,7 +535,6 @@ static bool value_banner(struct plan *p)
 	return false;
 }
 
-/* KIND:N,KIND:N */
 static bool value_bad_clients(struct plan *p)
 {
 	const char *at = optarg;
@@ -611,7 +601,6 @@ static bool read_in4(const char *text, uint32_t *ret)
 	return true;
 }
 
-/* 10.0.0.0/24: the hosts of the network. */
 static bool read_network(const char *bits, uint32_t address, uint32_t *first,
 			 uint32_t *last)
 {
@@ -626,7 +615,6 @@ static bool read_network(const char *bits, uint32_t address, uint32_t *first,
 	return true;
 }
 
-/* 10.0.0.2-10.0.0.9 or 10.0.0.2-9 */
 static bool read_last(const char *end, uint32_t first, uint32_t *last)
 {
 	int number;
@@ -638,7 +626,6 @@ static bool read_last(const char *end, uint32_t first, uint32_t *last)
 	return *last >= first;
 }
 
-/* An address, a range or a network. */
 static bool add_sources(struct load_options *o, char *word)
 {
 	char *mark = strpbrk(word, "-/");
@@ -710,7 +697,6 @@ static bool value_alpn(struct plan_tls *t)
 	return true;
 }
 
-/* One of "rcvbuf=1M,sndbuf=64k,mss=500,dscp=46,nagle,..." */
 static bool take_socket_option(struct plan_socket *s, const char *name,
 			       const char *value)
 {
@@ -788,7 +774,6 @@ static bool value_text(struct load_options *o)
 	return !wrong;
 }
 
-/* The content of the file in optarg, to be freed; NULL after an error. */
 static char *read_file(const char *name, size_t *len)
 {
 	FILE *f = fopen(optarg, "re");
@@ -845,7 +830,6 @@ static bool value_data(struct load_options *o)
 	return data && data_lines_split(&o->lines, data, len);
 }
 
-/* "50,95,99.9" */
 static bool value_percentiles(struct load_options *o)
 {
 	size_t count = 0;
@@ -886,8 +870,6 @@ static bool value_mode(struct load_options *o, enum plan_mode mode)
 	cli_error("give only one of --churn, --upload and --download");
 	return false;
 }
-
-/* -------------------------------------------------------------- one by one */
 
 static bool take_switch(struct load_options *o, int key)
 {
@@ -1058,8 +1040,6 @@ bool load_options_take(void *to, int key)
 	}
 }
 
-/* ---------------------------------------------------------------- together */
-
 static const char *content_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;
@@ -1133,7 +1113,6 @@ static const char *tls_contradiction(const struct plan *p)
 	return NULL;
 }
 
-/* The first rule that is broken, or NULL. */
 static const char *options_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;

@@ -11,7 +11,6 @@
 #include "judge/gates.h"
 #include "plan.h"
 
-/* Notes in the help on options that this build lacks. */
 #ifdef HAVE_JANSSON
 #define JSON_NOTE ""
 #else
@@ -47,16 +46,11 @@ struct load_options {
 	bool has_content;	   /* given: an option that --script replaces */
 };
 
-/*
- * Parse and check the command line.  Returns -1 to go on, or the exit status.
- * Call load_options_fini() in any case.
- */
+/* Returns -1 to go on, or the exit status; load_options_fini() in any case. */
 int load_options_parse(struct load_options *ret, int argc, char **argv);
 void load_options_fini(struct load_options *o);
 
-/* ------------------------------------------ for load find, which has more */
-
-/* The options of load, up to a NULL name, and their handler. */
+/* For load find, which has more options.  The table ends with a NULL name. */
 extern const struct cli_option load_option_table[];
 bool load_options_take(void *to, int key);
 
@@ -65,7 +59,6 @@ void load_options_init(struct load_options *o);
 /* Check all options together.  Returns as load_options_parse(). */
 int load_options_check(struct load_options *o, const char *address);
 
-/* Parse a rate from optarg; returns false after printing an error. */
 bool value_rate(const char *name, double *ret);
 
 #endif

@@ -43,11 +43,10 @@ enum plan_expect {
 enum plan_banner {
 	BANNER_NONE, /* the client speaks first */
 	BANNER_ANY,  /* whatever comes first */
-	BANNER_LINE, /* a line */
+	BANNER_LINE,
 	BANNER_TEXT, /* banner_text */
 };
 
-/* Misbehaving clients, --with KIND:N. */
 enum bad_client_kind {
 	BAD_CLIENT_SLOW_READ,
 	BAD_CLIENT_DRIP,
@@ -154,7 +153,6 @@ struct plan {
 	struct plan_tls tls;
 };
 
-/* "closed loop", "open loop, Poisson", "churn, ...". */
 const char *plan_mode_text(const struct plan *p);
 
 /*
@@ -169,10 +167,8 @@ int64_t plan_instant(const struct plan *p, double messages);
  */
 bool plan_banner(const struct plan *p, struct script_step *ret);
 
-/* Draw a length; state as for random_next(). */
 int64_t span_draw(const struct plan_span *s, uint64_t *state);
 
-/* The rate of the warm-up. */
 double plan_first_rate(const struct plan *p);
 
 #define PLAN_PERCENTILES      5

@@ -41,16 +41,13 @@ struct run {
 	run_watch *watch;
 	void *arg;
 	bool is_interrupted;
-	const char *failed_step; /* what failed, for the error message */
+	const char *failed_step;
 };
 
 /* How often the current or the next run was interrupted. */
 static atomic_int interrupts;
 
-/* A watcher has stopped the current run. */
 static atomic_bool is_stopped;
-
-/* ------------------------------------------------------------------ limits */
 
 static size_t count_ports(void)
 {
@@ -129,8 +126,6 @@ int limits_prepare(const struct plan *plan)
 		status = check_ports(plan, &l);
 	return status;
 }
-
-/* -------------------------------------------------------------- the second */
 
 static void report_progress(struct run *r)
 {
@@ -298,8 +293,6 @@ static void wait_some(struct run *r)
 	}
 }
 
-/* --------------------------------------------------------------- the parts */
-
 static int connect_all(struct run *r)
 {
 	struct control *c = &r->control;
@@ -440,8 +433,6 @@ static int end_all(struct run *r)
 	summary_finish(&r->summary);
 	return rc;
 }
-
-/* --------------------------------------------------------------- the whole */
 
 /* The id, by which merge notices that a run is given twice. */
 static void make_id(char id[RUN_ID])

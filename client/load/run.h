@@ -9,11 +9,7 @@
 /* Called on the main thread. */
 typedef void run_watch(void *arg, const struct progress *p);
 
-/*
- * Do the run; free *ret with result_free().  Returns CLI_DONE, or the exit
- * status after printing an error: out of memory, no thread, a system call that
- * fails.
- */
+/* Free *ret with result_free().  Returns the exit status. */
 int run(struct result *ret, const struct plan *plan,
 	const struct target *target, run_watch *watch, void *arg);
 
@@ -27,16 +23,12 @@ void run_interrupt(void);
 void run_stop(void);
 
 /*
- * Let SIGINT and SIGTERM end the run early, with a report; the third one ends
- * the program.  Call it after the target has been resolved, so that an
- * interrupt ends the program until then.
+ * SIGINT and SIGTERM end the run early, the third one the program.  Call it
+ * after the target has been resolved: until then they end the program.
  */
 void run_catch_signals(void);
 
-/*
- * What a plan needs of the machine: descriptors and ports.  Checked before the
- * run, because a run with fewer connections than asked for is worthless.
- */
+/* Checked before a run: fewer connections than asked for make it worthless. */
 struct limits {
 	size_t descriptors, descriptors_allowed;
 	size_t connections;
@@ -45,10 +37,7 @@ struct limits {
 
 void limits_find(struct limits *ret, const struct plan *plan);
 
-/*
- * Raise the descriptor limit if needed.  Returns CLI_DONE, or CLI_USAGE after
- * printing what is possible.
- */
+/* Raise the descriptor limit if needed.  CLI_USAGE: that is not possible. */
 int limits_prepare(const struct plan *plan);
 
 #endif

@@ -23,7 +23,7 @@
 #define SHOWN_MAX 1024 /* bytes of each side that are printed */
 /* The longest reply that is kept: that of --expect prefix. */
 #define SHOW_MAX  (2 * (size_t)FRAMER_SIZE_MAX + 8)
-#define READ_SIZE 65536	     /* bytes read at once */
+#define READ_SIZE 65536
 #define ROW	  16	     /* bytes in a line */
 #define QUIET	  (200 * MS) /* ends a reply of any form */
 
@@ -109,8 +109,6 @@ static int show_lost(const struct show *s, const char *what, int error)
 			   error);
 }
 
-/* ----------------------------------------------------------------- connect */
-
 static int show_connect(struct show *s, const struct target *target)
 {
 	int64_t from = now_ns(), rtt;
@@ -156,8 +154,6 @@ static int show_handshake(struct show *s, const struct target *target)
 	return CLI_DONE;
 }
 
-/* -------------------------------------------------------------------- send */
-
 static int show_send(struct show *s, const char *data, size_t len)
 {
 	int64_t until = later(now_ns(), s->plan->timeout_ns);
@@ -184,8 +180,6 @@ static int show_send(struct show *s, const char *data, size_t len)
 	}
 	return CLI_DONE;
 }
-
-/* ----------------------------------------------------------------- receive */
 
 enum read_end { READ_SOME, READ_QUIET, READ_END, READ_FAILED };
 
@@ -229,10 +223,7 @@ static enum read_end read_more(struct show *s, int64_t until)
 	return n > 0 ? READ_SOME : n == 0 ? READ_END : READ_FAILED;
 }
 
-/*
- * Read one reply.  Returns NULL with *len and *framing set, or what is wrong
- * with it.
- */
+/* NULL: *len and *framing are set; else what is wrong with the reply. */
 static const char *read_reply(struct show *s, const struct framer *f,
 			      int64_t until, struct framing *framing,
 			      size_t *len)
@@ -282,7 +273,7 @@ static void drop_input(struct show *s, size_t len)
 	memmove(s->in, s->in + len, s->in_used);
 }
 
-/* Receive and print a reply; *len: of it, at the start of s->in. */
+/* *len is that of the reply, at the start of s->in. */
 static const char *show_reply(struct show *s, const char *what,
 			      const struct framer *f, struct framing *framing,
 			      size_t *len)
@@ -296,9 +287,6 @@ static const char *show_reply(struct show *s, const char *what,
 	return wrong;
 }
 
-/* ---------------------------------------------------------------- exchange */
-
-/* The form of a reply that repeats the message. */
 static struct framer repeated_form(const struct plan *p, size_t size)
 {
 	size_t form = p->expect == EXPECT_REPLY ? PAYLOAD_REPLY_LEN : 0;
@@ -370,7 +358,6 @@ static void show_pause(const struct script_step *step)
 	(void)nanosleep(&t, NULL);
 }
 
-/* Send message number seq of the plan. */
 static int show_exchange(struct show *s, const struct payload *payload,
 			 uint64_t seq)
 {

@@ -41,16 +41,10 @@ struct bad_clients {
 
 int bad_clients_count(const struct plan *plan);
 
-/*
- * Start the clients: they connect at from and leave at to.  Returns 0 or
- * -errno; call bad_clients_stop() in any case.
- */
+/* They connect at from and leave at to; bad_clients_stop() in any case. */
 int bad_clients_start(struct bad_clients *c, int64_t from, int64_t to);
 
-/*
- * Stop them; counts is complete then.  Returns 0, or -errno if they could not
- * run to the end.
- */
+/* c->counts is complete then.  -errno: they could not run to the end. */
 int bad_clients_stop(struct bad_clients *c);
 
 #endif

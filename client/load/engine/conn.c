@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection: it is made, does the steps before the loop, sends
- * messages and reads replies, rests between them, and is lost or retired and
- * made again.
+ * The life of a connection.
  *
  * Messages are put on the ring first and sent from there.  Bytes that the
  * socket does not take are not kept but made again.
@@ -21,8 +19,6 @@
 #define PAUSE_MAX SECOND
 #define TRY_AGAIN MS
 
-/* ------------------------------------------------------------- the socket */
-
 /* As send(2) and recv(2), in clear or by TLS. */
 static ssize_t conn_write(const struct conn *c, const char *data, size_t len)
 {
@@ -35,8 +31,6 @@ static ssize_t conn_read(const struct engine *e, const struct conn *c)
 	return c->tls ? secure_receive(c->tls, e->in, ENGINE_BUFFER)
 		      : recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
 }
-
-/* ----------------------------------------------------------------- closing */
 
 static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 {
@@ -196,7 +190,6 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	close_conn(e, c, is_again ? CONN_IDLE : CONN_OVER);
 }
 
-/* What the connection was doing. */
 static enum error_phase phase_of(const struct conn *c)
 {
 	if (c->state == CONN_OPENING)
@@ -205,8 +198,6 @@ static enum error_phase phase_of(const struct conn *c)
 		return ERROR_END;
 	return c->open > 0 ? ERROR_REPLY : ERROR_BETWEEN;
 }
-
-/* ----------------------------------------------------------------- one way */
 
 #define ONEWAY_BUFFERS 16
 
@@ -293,8 +284,6 @@ uint64_t conn_unsent(const struct conn *c)
 	return (uint64_t)left;
 }
 
-/* ----------------------------------------------------------------- sending */
-
 /* A random part before the first message, so that not all send at once. */
 static int64_t rest_length(const struct engine *e, struct conn *c)
 {
@@ -312,7 +301,6 @@ static int64_t rest_length(const struct engine *e, struct conn *c)
 	return length;
 }
 
-/* Does the connection rest before its next message? */
 static bool conn_rests(struct engine *e, struct conn *c, int64_t now)
 {
 	if (c->pace != PACE_RESTING) {
@@ -510,7 +498,6 @@ static bool has_to_retire(const struct engine *e, const struct conn *c,
 	return now >= c->retire_at && (!is_over || c->retire_at == 0);
 }
 
-/* It sends no more; once all replies are there, another one replaces it. */
 static void retire(struct engine *e, struct conn *c, int64_t now)
 {
 	bool has_more =
@@ -567,8 +554,6 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now)
 		conn_send(e, c, now);
 }
 
-/* ----------------------------------------------------------------- opening */
-
 static void conn_count_downtime(const struct engine *e, struct conn *c,
 				int64_t now)
 {
@@ -605,8 +590,6 @@ static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 	if (!c->is_silent)
 		conn_writable(e, c, now);
 }
-
-/* ------------------------------------------------ before and after the loop */
 
 static const struct engine_steps *steps_of(const struct engine *e,
 					   const struct conn *c)
@@ -665,7 +648,6 @@ static void begin_loop(struct engine *e, struct conn *c, int64_t now)
 	conn_ready(e, c, now);
 }
 
-/* Do steps, up to the next reply or pause. */
 static void do_steps(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct engine_steps *steps = steps_of(e, c);
@@ -734,7 +716,6 @@ void conn_leave(struct engine *e, struct conn *c, int64_t now)
 	do_steps(e, c, now);
 }
 
-/* It can be used. */
 static void conn_opened(struct engine *e, struct conn *c, int64_t now)
 {
 	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
@@ -834,7 +815,6 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		conn_opened(e, c, now);
 }
 
-/* Churn: a message is planned before its connection is made. */
 static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
 {
 	int64_t planned = now;
@@ -915,8 +895,6 @@ static void conn_done(struct engine *e, struct conn *c, int64_t now)
 		conn_open(e, c, now);
 }
 
-/* --------------------------------------------------------------- receiving */
-
 /* After a reply.  Returns false if the connection is gone. */
 static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 {
@@ -954,7 +932,6 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	return conn_go_on(e, c, now);
 }
 
-/* May the reply be all that has come? */
 static bool may_end_reply(const struct engine *e, const struct conn *c)
 {
 	return e->plan->expect == EXPECT_FRAMED && c->state == CONN_OPEN &&
@@ -970,7 +947,6 @@ void conn_quiet(struct engine *e, struct conn *c)
 	conn_go_on(e, c, now_ns());
 }
 
-/* All that was there is read. */
 static void input_drained(struct engine *e, struct conn *c)
 {
 	if (e->plan->expect != EXPECT_FRAMED || e->plan->script ||
@@ -1020,8 +996,6 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 	} while (n < 0 || n == ENGINE_BUFFER || has_ended || c->tls);
 	input_drained(e, c);
 }
-
-/* ------------------------------------------------------------- time limits */
 
 static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
 {

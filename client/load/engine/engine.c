@@ -11,8 +11,6 @@
 
 #include "../../../cli/cli.h"
 
-/* ------------------------------------------------------------------ set-up */
-
 /* Longest wait for banners before the run starts. */
 #define BANNER_WAIT (1 * SECOND)
 
@@ -242,8 +240,6 @@ void engine_fini(struct engine *e)
 	free(e->out);
 }
 
-/* ------------------------------------------------------------------ events */
-
 #define EVENTS	       128
 #define CONNECTS_A_WAY 64 /* connects in progress at most */
 #define CONNECTS_STEP  32 /* connects started between two waits */
@@ -409,8 +405,6 @@ static bool hand_over(struct engine *e, int64_t now)
 	pthread_mutex_unlock(&c->lock);
 	return is_free;
 }
-
-/* ---------------------------------------------------------------- the loop */
 
 static void say_ready(struct engine *e)
 {
@@ -650,7 +644,6 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	return n;
 }
 
-/* The time of a rest that has not ended, as far as it is measured. */
 static int64_t resting_ns(const struct engine *e, const struct conn *c,
 			  int64_t now)
 {

@@ -63,7 +63,6 @@ struct overtaken {
 
 #define FRAME_START 48
 
-/* A reply that repeats the message. */
 struct frame {
 	struct message_id id; /* the message it seems to answer */
 	size_t used;
@@ -106,7 +105,6 @@ struct conn {
 	struct message *ring;
 	struct overtaken *overtaken; /* older than head, oldest first */
 	uint32_t overtaken_count;
-	/* The reply that is being received. */
 	union {
 		struct frame frame;	/* compared with the message */
 		struct framing framing; /* EXPECT_FRAMED */
@@ -140,7 +138,6 @@ struct conn {
 	int64_t pause;
 };
 
-/* What a reply should be, and what judges it. */
 struct reply_rule {
 	const struct expectation *expected;
 	struct judge judge;
@@ -158,7 +155,6 @@ struct engine_steps {
 	size_t count;
 };
 
-/* What run.c and all engines share. */
 struct control {
 	const struct plan *plan;
 	const struct target *target;
@@ -197,11 +193,11 @@ struct engine {
 	size_t alive;		/* not OVER, without silent ones */
 	uint64_t under_way;	/* messages; churn: exchanges */
 	size_t backlog_waiting; /* for room in a Unix backlog */
-	size_t connect_next;	/* index of the next connection to start */
-	int64_t connect_from;	/* when the first connect started */
-	int64_t connected_at;	/* when the last was made for the first time */
-	int64_t opening_wait;	/* longest wait for the steps before the loop */
-	uint64_t budget;	/* messages that may still be measured */
+	size_t connect_next;
+	int64_t connect_from; /* when the first connect started */
+	int64_t connected_at; /* when the last was made for the first time */
+	int64_t opening_wait; /* longest wait for the steps before the loop */
+	uint64_t budget;      /* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
@@ -221,8 +217,8 @@ struct engine {
 	bool is_ready, is_started, is_ending;
 	bool is_sending_over; /* send_until has passed */
 	bool has_ended_part;  /* the last measured interval is handed over */
-	bool has_no_pwait2;   /* epoll_pwait2() is not available */
-	int error;	      /* why waiting for events failed, positive; 0 */
+	bool has_no_pwait2;
+	int error; /* why waiting for events failed, positive; 0 */
 	/*
 	 * Churn: when exchanges that were never sent had been planned, in ms
 	 * from measure_at; their age is known at the end.
@@ -230,62 +226,42 @@ struct engine {
 	struct histogram *dropped;
 	char *in, *out;
 
-	/*
-	 * Under control->lock.  The engine sets has_full with full, run.c
-	 * clears it.
-	 */
+	/* Under control->lock.  The engine sets has_full, run.c clears it. */
 	struct interval *now, *full;
 	bool has_full, has_finished;
-	_Atomic int opened; /* connections that are connected */
+	_Atomic int opened;
 
 	/* To be read when the thread has ended. */
 	struct engine_sums sums;
 };
 
-/* ---------------------------------------------------------------- engine.c */
-
-/*
- * Set up engine number; it gets every threads-th connection.  Returns 0 or
- * -errno; call engine_fini() in any case.
- */
+/* The engine gets every threads-th connection; engine_fini() in any case. */
 int engine_init(struct engine *e, struct control *control, int number);
 void engine_fini(struct engine *e);
 int engine_start(struct engine *e);
 
-/*
- * Start a thread with a stack of its own size: the default size is the stack
- * limit of the process, which may be too small.  Returns 0 or -errno.
- */
+/* With a stack of its own size: the default may be too small. */
 int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
 
 /* Add the connections to the summary, once the thread has ended. */
 void engine_count_conns(const struct engine *e, struct summary *s);
 
-/* Have the engine look at the control. */
 void engine_wake(struct engine *e);
-
-/* ------------------------------------------------------------------ conn.c */
 
 /* Start a connection; of churn, plan its message first. */
 void conn_open(struct engine *e, struct conn *c, int64_t now);
 
-/*
- * The connect has ended: error is 0 or an errno; took: how long it took, or 0
- * for the time since it began.
- */
+/* error is 0 or an errno; took is 0 for the time since it began. */
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took);
 
-/* Go on with the handshake of TLS. */
 void conn_handshake(struct engine *e, struct conn *c);
 
 /* Churn: count the message of a connection that was never made. */
 void conn_drop_exchange(struct engine *e, struct conn *c);
 
-/* Send what may be sent now. */
 void conn_send(struct engine *e, struct conn *c, int64_t now);
 
-/* The socket takes more. */
 void conn_writable(struct engine *e, struct conn *c, int64_t now);
 
 void conn_receive(struct engine *e, struct conn *c, bool has_ended);
@@ -299,18 +275,13 @@ void conn_leave(struct engine *e, struct conn *c, int64_t now);
 /* A pause before or after the loop is over. */
 void conn_resume(struct engine *e, struct conn *c, int64_t now);
 
-/* Try again to connect. */
 void conn_retry(struct engine *e, struct conn *c, int64_t now);
 
-/* Handle timeouts that are due. */
 void conn_check_time(struct engine *e, struct conn *c, int64_t now);
 
 /* Bytes in the send buffer that the peer has not acknowledged. */
 uint64_t conn_unsent(const struct conn *c);
 
-/* --------------------------------------------------------------- replies.c */
-
-/* Handle input of an open connection. */
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
@@ -325,14 +296,12 @@ enum framer_result replies_take_step(struct conn *c, struct reply_rule *rule,
 /* What has come is the reply. */
 void replies_end(struct engine *e, struct conn *c);
 
-/* Forget a reply that is being received. */
 void replies_forget(struct conn *c);
 
 /* Message seq is answered; kind: another column that counts it, or NULL. */
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind);
 
-/* Make room in the ring for count messages. */
 void replies_make_room(struct engine *e, struct conn *c, uint64_t count);
 
 /* When the oldest message under way was sent; there must be one. */
@@ -348,29 +317,17 @@ bool replies_give_up(struct engine *e, struct conn *c, int64_t now);
 void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now);
 
-/* -------------------------------------------------------------- schedule.c */
-
 void schedule_begin(struct engine *e, struct conn *c);
 
-/* Set due_at to the next instant. */
 void schedule_next(struct engine *e, struct conn *c);
 
-/*
- * Insert the connection into the heap, move or remove it, after a change of
- * its state, its room or its instants.
- */
+/* After a change of the connection's state, its room or its instants. */
 void schedule_update(struct engine *e, struct conn *c);
 
-/* The connection that is to act first, or NULL. */
 struct conn *schedule_first(const struct engine *e);
 
-/*
- * At the end: count the messages that were planned and not sent, and the age
- * of dropped exchanges.
- */
+/* At the end: also the age of dropped exchanges. */
 void schedule_count_missed(struct engine *e);
-
-/* ----------------------------------------------------------------- helpers */
 
 static inline void engine_note_error(struct engine *e, enum error_phase phase,
 				     int error, int64_t now)
@@ -384,7 +341,6 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 			&(struct error_row){ phase, error, 1, at, at });
 }
 
-/* Of the time from then to now, the part that is measured. */
 static inline int64_t engine_measured_since(const struct engine *e,
 					    int64_t then, int64_t now)
 {
@@ -430,7 +386,6 @@ static inline uint64_t conn_seed(const struct engine *e, const struct conn *c)
 	return random_mix(random_mix(e->plan->seed) ^ c->id);
 }
 
-/* The rule of message seq, EXPECT_FRAMED. */
 static inline struct reply_rule *reply_rule(const struct engine *e,
 					    uint64_t seq)
 {

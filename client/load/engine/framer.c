@@ -14,8 +14,6 @@ const char *const framer_names[FRAMER_KINDS] = {
 	[FRAMER_PREFIX] = "prefix", [FRAMER_HTTP] = "http",
 };
 
-/* ------------------------------------------------------------------ values */
-
 /* A decimal number up to max; *end: what follows it. */
 static bool framer_parse_size(const char *text, int64_t max, int64_t *ret,
 			      const char **end)
@@ -120,9 +118,6 @@ bool framer_parse(struct framer *ret, const char *text)
 	}
 }
 
-/* ------------------------------------------------------------------- bytes */
-
-/* Take the bytes that are left, as far as they are there. */
 static size_t take_left(struct framing *s, size_t len)
 {
 	size_t n = len < s->left ? len : (size_t)s->left;
@@ -220,10 +215,8 @@ static enum framer_result take_prefix(const struct framer *f, struct framing *s,
 	return s->line_len < f->width || s->left > 0 ? FRAMER_MORE : FRAMER_END;
 }
 
-/* -------------------------------------------------------------------- HTTP */
-
 enum http_step {
-	HTTP_STATUS, /* the status line */
+	HTTP_STATUS,
 	HTTP_FIELDS,
 	HTTP_BODY,    /* left bytes of it */
 	HTTP_TO_END,  /* a body that the end of input ends */
@@ -276,7 +269,6 @@ static bool http_length(struct framing *s, const char *value)
 	return true;
 }
 
-/* The value of a field with that name, or NULL. */
 static const char *http_field(const char *line, const char *name)
 {
 	size_t len = strlen(name);
@@ -308,7 +300,6 @@ static bool http_known_field(struct framing *s)
 	return true;
 }
 
-/* The empty line after the fields: what follows? */
 static void http_begin_body(const struct framer *f, struct framing *s)
 {
 	if (s->status < 200 && s->status != 101)
@@ -363,8 +354,8 @@ static bool http_line(const struct framer *f, struct framing *s)
 }
 
 /*
- * Keep the beginning of the line; at its end, look at it.  A carriage return
- * in front of the newline is no part of it.  A NUL byte belongs in none.
+ * A carriage return in front of the newline is no part of the line.  A NUL byte
+ * belongs in none.
  */
 static bool http_take_line(const struct framer *f, struct framing *s,
 			   const char *data, size_t len, size_t *used)
@@ -418,8 +409,6 @@ static enum framer_result take_http(const struct framer *f, struct framing *s,
 	return s->step == HTTP_OVER ? FRAMER_END : FRAMER_MORE;
 }
 
-/* ---------------------------------------------------------------- any kind */
-
 static enum framer_result take_some(const struct framer *f, struct framing *s,
 				    const char *data, size_t len, size_t *used)
 {
@@ -455,8 +444,6 @@ bool framer_ends_with_input(const struct framer *f, const struct framing *s)
 	       (f->kind == FRAMER_ANY ||
 		(f->kind == FRAMER_HTTP && s->step == HTTP_TO_END));
 }
-
-/* ------------------------------------------------------------- expectation */
 
 _Static_assert(PREFIXES_MAX == 8, "a message of prefixes_add() has it");
 
@@ -547,9 +534,8 @@ static bool begins_with_one(const struct prefixes *p, const char *data,
 }
 
 /*
- * Most servers answer the same again and again: what has matched once need not
- * be matched again.  A NUL byte would end the text; the expression sees a
- * space.
+ * Most servers repeat their answer, which is then not matched again.  A NUL
+ * byte would end the text; the expression sees a space.
  */
 static bool has_match(struct judge *j, const char *data, size_t len)
 {

@@ -19,16 +19,15 @@
 #define FRAMER_UNTIL_MAX 255
 
 enum framer_kind {
-	FRAMER_ANY,    /* whatever comes; the caller decides */
-	FRAMER_LEN,    /* a number of bytes */
-	FRAMER_LINES,  /* a number of lines */
+	FRAMER_ANY, /* whatever comes; the caller decides */
+	FRAMER_LEN,
+	FRAMER_LINES,
 	FRAMER_UNTIL,  /* up to the end of a text */
 	FRAMER_PREFIX, /* a length, and bytes according to it */
-	FRAMER_HTTP,   /* an HTTP/1 response */
+	FRAMER_HTTP,
 	FRAMER_KINDS
 };
 
-/* "any", "len", "lines", "until", "prefix", "http" */
 extern const char *const framer_names[FRAMER_KINDS];
 
 struct framer {
@@ -75,14 +74,9 @@ bool framer_parse(struct framer *ret, const char *text);
 enum framer_result framer_take(const struct framer *f, struct framing *s,
 			       const char *data, size_t len, size_t *used);
 
-/* Does the end of input end this reply? */
 bool framer_ends_with_input(const struct framer *f, const struct framing *s);
 
-/* ------------------------------------------------------------- expectation */
-
 /*
- * What a good reply is: where it ends, how it begins, what it matches.
- *
  * An expectation is constant during the run; each engine has its own struct
  * judge, because regexec() locks the expression.
  */
@@ -107,7 +101,6 @@ struct expectation {
 const char *prefixes_add(struct prefixes *p, const char *text);
 void expectation_fini(struct expectation *x);
 
-/* Can a reply that has an end be bad? */
 bool expectation_has_checks(const struct expectation *x);
 
 /* How many bytes of a reply judge_reply() has to see. */
@@ -121,17 +114,11 @@ struct judge {
 	size_t len; /* 0: none */
 };
 
-/*
- * Returns NULL, or what is wrong with the expression (valid until the next
- * call); call judge_fini() in any case.
- */
+/* NULL, or what is wrong, until the next call; judge_fini() in any case. */
 const char *judge_init(struct judge *j, const struct expectation *x);
 void judge_fini(struct judge *j);
 
-/*
- * Judge a whole reply, or its first expectation_keep() bytes.  Returns NULL if
- * it is good, or else why it is not.
- */
+/* A reply, or its first expectation_keep() bytes: NULL if good, or why not. */
 const char *judge_reply(struct judge *j, const struct framing *s,
 			const char *data, size_t len);
 

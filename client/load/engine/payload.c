@@ -85,7 +85,6 @@ bool payload_read_id(struct message_id *ret, const char *data)
 	return true;
 }
 
-/* Bytes that are contiguous in memory. */
 struct part {
 	const char *data;
 	size_t len;

@@ -47,20 +47,14 @@ static inline size_t payload_size(const struct payload *p, struct message_id id)
 	return p->size > 0 ? p->size : payload_varying_size(p, id);
 }
 
-/*
- * Bytes from..from + len of the message, which must have them.  at: when it is
- * sent, for {time}.
- */
+/* The message must have from..from + len.  at: when it is sent, for {time}. */
 void payload_fill(const struct payload *p, struct message_id id, int64_t at,
 		  size_t from, char *to, size_t len);
 
 bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 		     const char *data, size_t len);
 
-/* Parse a number of PAYLOAD_NUMBER bytes; returns false if it is none. */
 bool payload_read_id(struct message_id *ret, const char *data);
-
-/* ---------------------------------------------------------- plain messages */
 
 /*
  * Plain messages are the common case: a number, contiguous noise, and a
@@ -69,7 +63,6 @@ bool payload_read_id(struct message_id *ret, const char *data);
  * besides system calls.
  */
 
-/* A message number as text. */
 struct payload_number {
 	uint64_t high, low; /* eight digits each */
 };

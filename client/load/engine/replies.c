@@ -20,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---------------------------------------------------------------- settling */
-
 static void leave_ring(struct engine *e, struct conn *c)
 {
 	for (; c->head < c->next; c->head++) {
@@ -78,7 +76,6 @@ static uint64_t oldest_open(const struct conn *c)
 	return c->overtaken_count > 0 ? c->overtaken[0].seq : c->head;
 }
 
-/* Are replies compared with the messages? */
 static bool is_compared(const struct engine *e)
 {
 	return e->plan->expect != EXPECT_FRAMED;
@@ -105,7 +102,6 @@ void replies_make_room(struct engine *e, struct conn *c, uint64_t count)
 	}
 }
 
-/* A slower reply moves the estimate up, a faster one down. */
 static void track_median(struct engine *e, int64_t took)
 {
 	if (e->median == 0)
@@ -218,9 +214,7 @@ static void shift_late_pending(struct conn *c, uint64_t count)
 	}
 }
 
-/*
- * Messages that were sent together share their instants: record them at once.
- */
+/* Messages that were sent together share their instants. */
 static uint64_t measure_run(struct engine *e, const struct conn *c,
 			    uint64_t first, uint64_t end, int64_t now)
 {
@@ -301,7 +295,6 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 			lose_message(e, c, c->head, column, now);
 }
 
-/* Could a late reply be told from the next one? */
 static bool can_identify_reply(const struct engine *e)
 {
 	return e->payload->is_numbered && e->plan->mode != PLAN_CHURN &&
@@ -332,8 +325,6 @@ bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 	settled(e, c, seq);
 	return can_identify_reply(e);
 }
-
-/* ----------------------------------------- replies that repeat the message */
 
 /* Bytes after the number of a raw message that must match, too. */
 #define CONFIRM 8
@@ -370,8 +361,6 @@ static bool frame_matches(const struct engine *e, const struct frame *f,
 	return payload_matches(e->payload, f->id, from + part - form,
 			       data + part, len - part);
 }
-
-/* --------------------------------------------------------------- one reply */
 
 /* Was the reply to this message pending?  It no longer is. */
 static bool take_late_pending(struct conn *c, uint64_t seq)
@@ -425,7 +414,6 @@ static void note_bad_reply(struct engine *e, const struct conn *c, uint64_t seq,
 	e->has_new_bad = true;
 }
 
-/* The reply, as far as it is in the buffer. */
 static void note_excerpt(struct engine *e, const char *data, size_t len)
 {
 	struct bad_reply *b = &e->sums.first_bad;
@@ -463,8 +451,6 @@ static void settle_frame(struct engine *e, struct conn *c, int64_t now)
 	else
 		e->now->counts.crossed += now >= e->measure_at;
 }
-
-/* ------------------------------------------------ raw bytes that are wrong */
 
 static bool read_own_id(const struct engine *e, const struct conn *c,
 			const char *data, struct message_id *ret)
@@ -567,8 +553,6 @@ static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 	f->is_bad = true;
 	return seek_number(e, c, data, len, now);
 }
-
-/* ------------------------------------------------------ cutting the stream */
 
 /* Which message does the reply belong to?  If unknown, to the next expected. */
 static void identify_frame(const struct engine *e, const struct conn *c,
@@ -758,8 +742,6 @@ static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
 				    : take_raw_reply(e, c, data, len, now);
 }
 
-/* --------------------------------------- replies whose end a framer finds */
-
 void replies_forget(struct conn *c)
 {
 	c->frame = (struct frame){ .used = 0 };
@@ -785,7 +767,6 @@ static void keep_piece(struct conn *c, const struct reply_rule *rule,
 	c->kept_len += len;
 }
 
-/* The oldest message is answered by these bytes. */
 static void settle_framed(struct engine *e, struct conn *c, const char *data,
 			  size_t len, const char *wrong, uint64_t *kind,
 			  int64_t now)
@@ -817,10 +798,7 @@ void replies_end(struct engine *e, struct conn *c)
 		      is_unsure ? &e->now->counts.unsure : NULL, c->last_at);
 }
 
-/*
- * Take the next bytes of a reply by that rule.  At its end *whole is what the
- * judge has to see of it.
- */
+/* At the end of a reply *whole is what the judge has to see of it. */
 static enum framer_result take_by_rule(struct conn *c,
 				       const struct reply_rule *rule,
 				       const char *data, size_t len,
@@ -837,7 +815,6 @@ static enum framer_result take_by_rule(struct conn *c,
 	return result;
 }
 
-/* Could it still begin with one of these? */
 static bool may_begin(const struct prefixes *p, const struct bytes *got)
 {
 	for (size_t i = 0; i < p->count; i++) {

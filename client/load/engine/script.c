@@ -58,13 +58,12 @@ static bool is_loop(const struct parser *p)
 	return p->part == &p->script->parts[SCRIPT_LOOP];
 }
 
-/* Are the steps of this part exchanges, which are measured? */
 static bool script_is_measured(const struct parser *p)
 {
 	return is_loop(p) || p->part == &p->script->parts[SCRIPT_ONCE];
 }
 
-/* Such a step must be complete before the next. */
+/* A measured step must be complete before the next. */
 static bool is_complete(const struct parser *p)
 {
 	const struct script_step *step = last_step(p);

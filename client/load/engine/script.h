@@ -58,16 +58,11 @@ struct load_script {
 	char *source;	/* the file; match expressions refer to it */
 };
 
-/*
- * Take over the content of a file of len bytes, behind which there is room for
- * a NUL.  Returns false after printing an error that names the file and the
- * line; call script_fini() in any case.
- */
+/* Takes over source, with room for a NUL; script_fini() in any case. */
 bool script_parse(struct load_script *ret, const char *path, char *source,
 		  size_t len);
 void script_fini(struct load_script *s);
 
-/* See template_bind(). */
 void script_bind(struct load_script *s, const struct data_lines *lines,
 		 uint64_t seed, uint32_t connections);
 

@@ -22,8 +22,6 @@ struct secure {
 	SSL_CTX *context;
 };
 
-/* ----------------------------------------------------------------- context */
-
 /* Returns 1: the slot owns the session now. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
@@ -121,8 +119,6 @@ void secure_free(struct secure *s)
 		SSL_CTX_free(s->context);
 	free(s);
 }
-
-/* -------------------------------------------------------------- connections */
 
 static int keep_verdict(int is_good, X509_STORE_CTX *store)
 {

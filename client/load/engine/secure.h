@@ -17,10 +17,7 @@ struct secure;
 struct ssl_st;	       /* a connection: an SSL of OpenSSL */
 struct ssl_session_st; /* what a later handshake can resume */
 
-/*
- * Read the files of the plan.  Returns CLI_DONE, with *ret NULL without TLS, or
- * the exit status after printing an error.
- */
+/* *ret is NULL without TLS.  Returns the exit status. */
 int secure_new(struct secure **ret, const struct plan_tls *plan);
 void secure_free(struct secure *s);
 

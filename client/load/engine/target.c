@@ -20,7 +20,6 @@
 #include "../../../cli/proxy_header.h"
 #include "secure.h"
 
-/* Longest wait for an address to answer. */
 #define PROBE_MS      3000
 #define ADDRESSES_MAX 32
 
@@ -176,7 +175,6 @@ static int resolve_sources(struct target *ret, const struct plan *plan)
 	return status;
 }
 
-/* "127.0.0.1:1234", "[::1]:1234 and 2 more", "unix:/path" */
 static void say_where(struct target *t, const struct plan *plan)
 {
 	const struct endpoint *to = &t->to[0];
@@ -195,8 +193,6 @@ static void say_where(struct target *t, const struct plan *plan)
 							: "%s:%s%s",
 			 host, port, more);
 }
-
-/* ---------------------------------------------------------- socket options */
 
 static int set_number(int fd, int level, int name, int value)
 {
@@ -264,8 +260,6 @@ static int check_options(const struct target *t, const struct plan *plan)
 		cli_error("--socket: cannot set %s: %s", name, strerror(error));
 	return error != 0 ? CLI_USAGE : CLI_DONE;
 }
-
-/* ------------------------------------------------------------- connections */
 
 int target_resolve(struct target *ret, const struct plan *plan)
 {

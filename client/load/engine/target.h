@@ -28,27 +28,23 @@ struct target {
 };
 
 /*
- * Resolve the addresses of the plan, for at most its connect timeout.  Of
- * several addresses of a name all are taken if the plan is spread, else the
- * first that accepts a connection.
- * Returns CLI_DONE, or the exit status after printing an error; call
- * target_fini() in any case.
+ * Resolve within the connect timeout of the plan.  Of several addresses of a
+ * name all are taken if the plan is spread, else the first that accepts a
+ * connection.  Returns the exit status; target_fini() in any case.
  */
 int target_resolve(struct target *ret, const struct plan *plan);
 
 void target_fini(struct target *t);
 
-/* Which of the addresses connection number uses. */
 static inline size_t target_place(const struct target *t, unsigned number)
 {
 	return number % t->to_count;
 }
 
 /*
- * Start connection number without blocking; addresses and sources are used in
- * rotation.
- * Returns the descriptor, with *error 0 (connected) or EINPROGRESS; or -1 with
- * *error an errno and *phase where it failed.
+ * Start connection number without blocking.  Returns the descriptor, with
+ * *error 0 (connected) or EINPROGRESS; or -1 with *error an errno and *phase
+ * where it failed.
  */
 int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error);

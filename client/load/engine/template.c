@@ -10,8 +10,6 @@
 #define NUMBER_MAX  20 /* digits of a 64-bit number */
 #define TIME_DIGITS 16
 
-/* ------------------------------------------------------------------- bytes */
-
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -61,8 +59,6 @@ bool bytes_parse(struct bytes *ret, const char *text)
 	return ret->data;
 }
 
-/* -------------------------------------------------------------- data files */
-
 bool data_lines_split(struct data_lines *ret, char *data, size_t len)
 {
 	size_t count = 0, n = 0;
@@ -95,8 +91,6 @@ void data_lines_fini(struct data_lines *l)
 	free(l->list);
 	*l = (struct data_lines){ .count = 0 };
 }
-
-/* ----------------------------------------------------------------- parsing */
 
 static const struct {
 	const char *name;
@@ -220,8 +214,6 @@ bool template_begins(const struct template *t, const char *text)
 	       memcmp(t->parts[0].text, text, len) == 0;
 }
 
-/* ------------------------------------------------------------------ values */
-
 static size_t digits_of(uint64_t number)
 {
 	size_t digits = 1;
@@ -305,7 +297,6 @@ static struct bytes line_value(const struct template *t, struct message_id id)
 	return t->lines->list[n % t->lines->count];
 }
 
-/* The bytes of a part; numbers are written into room. */
 static struct bytes part_value(const struct template *t,
 			       const struct template_part *part,
 			       struct message_id id, int64_t at,

@@ -13,20 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ------------------------------------------------------------------- bytes */
-
 struct bytes {
 	char *data; /* to be freed */
 	size_t len;
 };
 
-/* What is wrong with a text that bytes_parse() refuses. */
 #define BYTES_WRONG "an escape is none of \\r \\n \\t \\\\ \\{ and \\xHH"
 
 /* Replace escapes.  Returns false, with data NULL, if one is unknown. */
 bool bytes_parse(struct bytes *ret, const char *text);
-
-/* -------------------------------------------------------------- data files */
 
 /* The lines of --data, without their newlines. */
 struct data_lines {
@@ -39,8 +34,6 @@ struct data_lines {
 /* Take over the content of a file.  Returns false without memory. */
 bool data_lines_split(struct data_lines *ret, char *data, size_t len);
 void data_lines_fini(struct data_lines *l);
-
-/* --------------------------------------------------------------- templates */
 
 struct message_id {
 	uint32_t conn;
@@ -77,10 +70,7 @@ struct template
 	int64_t epoch; /* add it to CLOCK_MONOTONIC for the time of day */
 };
 
-/*
- * Parse a text with escapes and variables.  Returns NULL, or what is wrong
- * with it; call template_fini() in any case.
- */
+/* NULL, or what is wrong with text; template_fini() in any case. */
 const char *template_parse(struct template *ret, const char *text);
 
 /* Take over len bytes that have neither escapes nor variables. */
@@ -88,7 +78,6 @@ bool template_take(struct template *ret, char *data, size_t len);
 
 void template_fini(struct template *t);
 
-/* Do all its messages begin with this text? */
 bool template_begins(const struct template *t, const char *text);
 
 /* Before the first message: what its variables stand for, and its sizes. */
@@ -97,10 +86,7 @@ void template_bind(struct template *t, const struct data_lines *lines,
 
 size_t template_size(const struct template *t, struct message_id id);
 
-/*
- * Bytes from..from + len of the message, which must have them.  at is the time
- * of {time}, CLOCK_MONOTONIC in ns.
- */
+/* The message must have from..from + len; at is in ns, CLOCK_MONOTONIC. */
 void template_fill(const struct template *t, struct message_id id, int64_t at,
 		   size_t from, char *to, size_t len);
 

@@ -11,7 +11,6 @@
 /* The test needs products of the lengths. */
 #define VALUES_MAX 1000
 
-/* Upper bound of the correlation of neighbours. */
 #define CORRELATION_MAX 0.9
 
 /* A median is a lower bound if its lower bounds could raise it by more. */
@@ -109,7 +108,6 @@ static void judge_shift(struct comparison *c, bool is_less_better,
 		c->word = COMPARE_SAME;
 }
 
-/* The median of the sorted differences, and the ranks of its interval. */
 static void find_shift(struct comparison *c, const double *differences,
 		       size_t m, size_t n, double scale, double wider)
 {

@@ -145,8 +145,6 @@ static bool gate_holds(const struct gate_row *g, const struct metric *m)
 	       fabs(m->value - g->limit) <= 1e-9 * fabs(g->limit);
 }
 
-/* ----------------------------------------------------- before the run ends */
-
 /* Counts that only grow. */
 static const char *const growing[] = {
 	"errors",  "timed-out", "reset",    "closed-early",   "wrong", "bad",

@@ -22,7 +22,6 @@ enum gate_operator {
 
 enum gate_outcome { GATE_NOT_JUDGED, GATE_PASS, GATE_FAIL };
 
-/* "not judged", "PASS", "FAIL" */
 extern const char *const gate_outcome_names[];
 
 struct gate_row {
@@ -41,13 +40,9 @@ struct gates {
 	bool needs_trust; /* --strict: the verdict is a gate, too */
 };
 
-/* Add the gate in text; returns false after printing an error. */
 bool gates_add(struct gates *g, const char *text);
 
-/*
- * Is there a gate that fails whatever the rest of the run brings?  r: what was
- * counted so far.
- */
+/* Does a gate fail whatever the rest of the run brings? */
 bool gates_are_lost(const struct gates *g, const struct result *r);
 
 /*

@@ -19,7 +19,6 @@ static bool search_has_failed(const struct search *s)
 	return s->failed <= s->highest;
 }
 
-/* Rates closer than the resolution are not told apart. */
 static bool is_narrow(const struct search *s, double low, double high)
 {
 	return high <= low * (1 + s->resolution) * (1 + 1e-9);
@@ -112,8 +111,6 @@ void search_note(struct search *s, bool has_held)
 	    (s->tries >= s->tries_most || s->lasts >= SEARCH_LASTS_MAX))
 		s->state = SEARCH_UNSETTLED;
 }
-
-/* ------------------------------------------------------------------- steps */
 
 /*
  * Poisson arrivals leave a queue at the end of a rate that holds, too: allow

@@ -29,13 +29,13 @@ enum search_state {
 #define SEARCH_LASTS_MAX 4
 
 struct search {
-	double lowest, highest; /* bounds of the search */
-	double resolution;	/* 0.05: 5 % */
+	double lowest, highest;
+	double resolution; /* 0.05: 5 % */
 	/* Rates that passed, ascending. */
 	double passed[SEARCH_HELD_MAX];
 	int passed_count;
 	double failed; /* the lowest that failed twice; above highest: none */
-	double next;   /* to try next */
+	double next;
 	bool is_again; /* next has failed once */
 	bool is_last;  /* next is to be confirmed */
 	int tries, tries_most;
@@ -53,25 +53,21 @@ void search_note(struct search *s, bool has_held);
 /* The highest rate that passed; 0: none. */
 double search_held(const struct search *s);
 
-/* ------------------------------------------------------------------- steps */
-
 /* A rate fails if less of what was planned is answered, in percent. */
 #define FIND_ANSWERED 98.0
 
-/* One run of the search. */
 struct find_step {
 	double rate;
 	bool is_again, is_last; /* as in struct search */
 	bool has_held;
-	bool is_client_limited; /* this client was the limit */
-	bool is_incomplete;	/* as in struct result */
-	double answered;	/* of planned, % */
-	int64_t elapsed;	/* measured, ns */
-	struct gates gates;	/* judged */
-	char reason[128];	/* the first reason of the verdict */
+	bool is_client_limited;
+	bool is_incomplete; /* as in struct result */
+	double answered;    /* of planned, % */
+	int64_t elapsed;    /* measured, ns */
+	struct gates gates; /* judged */
+	char reason[128];   /* the first reason of the verdict */
 };
 
-/* A search and its steps so far. */
 struct find {
 	const struct plan *plan; /* its rate is not used */
 	const struct gates *gates;

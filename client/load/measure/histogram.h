@@ -36,7 +36,6 @@ void histogram_clear(struct histogram *h);
 void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 			    uint64_t count);
 
-/* to += from */
 void histogram_add(struct histogram *to, const struct histogram *from);
 
 /*
@@ -54,7 +53,6 @@ int histogram_has_percentile(const struct histogram *h, double percent);
 double histogram_mean(const struct histogram *h);
 double histogram_deviation(const struct histogram *h);
 
-/* The values of a slot. */
 int64_t histogram_slot_low(size_t slot);
 int64_t histogram_slot_high(size_t slot);
 
@@ -79,10 +77,7 @@ static inline void histogram_widen(struct histogram *h, int64_t low,
 		h->max = high;
 }
 
-/*
- * Record ns count times; negative values count as 0.  Inline: each message
- * does it.
- */
+/* Negative values count as 0.  Inline: each message does it. */
 static inline void histogram_record_many(struct histogram *h, int64_t ns,
 					 uint64_t count)
 {

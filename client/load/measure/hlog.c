@@ -27,8 +27,6 @@
 #include "../../../cli/stream.h"
 #include "units.h"
 
-/* -------------------------------------------------------- compressed form */
-
 /*
  * A histogram in the compressed form V2 of HdrHistogram, in base64.  All
  * numbers are big-endian, except the counts.
@@ -44,8 +42,6 @@
  * A histogram of another range or precision has other slots, so its values are
  * added and not its slots.
  */
-
-/* -------------------------------------------------------------------- zlib */
 
 #ifdef HAVE_ZLIB
 
@@ -171,8 +167,6 @@ int hlog_unzip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
 
 static const char damaged[] = "the histogram is cut short or damaged";
 
-/* ----------------------------------------------------------------- numbers */
-
 static void put32(unsigned char *to, uint32_t number)
 {
 	number = htobe32(number);
@@ -232,8 +226,6 @@ static const unsigned char *get_count(const unsigned char *from,
 	return from;
 }
 
-/* ------------------------------------------------------------------ base64 */
-
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			       "abcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -289,8 +281,6 @@ static size_t from_base64(unsigned char *to, const char *text, size_t len)
 	return used - padding;
 }
 
-/* ----------------------------------------------------------------- writing */
-
 static size_t write_inner(unsigned char *to, const struct histogram *h,
 			  size_t end)
 {
@@ -342,9 +332,6 @@ char *hlog_encode(const struct histogram *h)
 	return text;
 }
 
-/* ----------------------------------------------------------------- reading */
-
-/* The slots of another histogram. */
 struct slot_grid {
 	unsigned unit;	    /* the finest slots are 2^unit wide */
 	unsigned half_bits; /* each doubling has 2^half_bits of them */
@@ -471,8 +458,6 @@ const char *hlog_decode(struct histogram *h, const char *text, size_t len)
 	return wrong;
 }
 
-/* ----------------------------------------------------------------- writing */
-
 struct hlog_writer {
 	FILE *file;
 	bool is_standard; /* not to be closed */
@@ -559,8 +544,6 @@ int hlog_close(struct hlog_writer *w)
 	return rc;
 }
 
-/* ----------------------------------------------------------------- reading */
-
 #define YEAR (INT64_C(365) * 24 * 3600 * SECOND)
 
 /* Longest line: many times what a histogram of five digits takes. */
@@ -611,8 +594,6 @@ static int line_error(struct hlog_reader *r, const char *what)
 	r->wrong = what;
 	return -1;
 }
-
-/* ------------------------------------------------------------------ fields */
 
 /* Seconds with decimals, to ns.  Returns the end, or NULL. */
 static const char *get_time(const char *from, int64_t *ret)
@@ -666,8 +647,6 @@ static bool get_tag(const char **at, char tag[HLOG_TAG])
 	*at += len + 1;
 	return true;
 }
-
-/* ------------------------------------------------------------------- lines */
 
 static bool skip_prefix(const char **line, const char *with)
 {

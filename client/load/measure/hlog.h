@@ -17,8 +17,6 @@
 bool hlog_is_available(void);
 #define HLOG_UNAVAILABLE "this build has no zlib, which HdrHistogram logs need"
 
-/* -------------------------------------------------------------- histograms */
-
 /* Returns base64 text, to be freed; NULL without memory. */
 char *hlog_encode(const struct histogram *h);
 
@@ -28,17 +26,12 @@ char *hlog_encode(const struct histogram *h);
  */
 const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
-/* ----------------------------------------------------------------- writing */
-
 struct hlog_writer;
 
 /* "-" is standard output.  Returns 0 or -errno. */
 int hlog_create(struct hlog_writer **ret, const char *path);
 
-/*
- * Write the head: the time that lines count from, since the epoch, and a
- * comment of one line.
- */
+/* Lines count from started, a time since the epoch; note is one line. */
 void hlog_begin(struct hlog_writer *w, int64_t started, const char *note);
 
 /* A tag is a word without commas; start is relative to started. */
@@ -56,15 +49,12 @@ int hlog_close(struct hlog_writer *w);
 #define HLOG_UNANSWERED ".unanswered"
 #define HLOG_INCOMPLETE "incomplete"
 
-/* ----------------------------------------------------------------- reading */
-
 #define HLOG_TAG 64
 
 struct hlog_reader {
 	size_t line;	   /* the last line read, from 1; 0: none */
 	const char *wrong; /* after an error: what is wrong with line */
 
-	/* The interval of that line. */
 	char tag[HLOG_TAG]; /* "": none */
 	int64_t start; /* since the epoch, if the log says when it started */
 	int64_t length;
@@ -73,15 +63,12 @@ struct hlog_reader {
 	struct hlog_source *source;
 };
 
-/* Returns 0 or -errno; close a reader that was opened. */
 int hlog_open(struct hlog_reader *r, const char *path);
 
 /* Read the next interval.  Returns 1, 0 at the end, or -1 with r->wrong. */
 int hlog_next(struct hlog_reader *r);
 
 void hlog_reader_close(struct hlog_reader *r);
-
-/* -------------------------------------------------------------------- zlib */
 
 /*
  * Both return 0 with *ret to be freed; -ENOMEM; -ENOTSUP without zlib.

@@ -124,7 +124,6 @@ bool metric_read_percent(const char *text, double *ret)
 	return *end == '\0' && *ret > 0 && *ret < 100;
 }
 
-/* "p99.9" "max" "mean" */
 static bool read_point(const char *text, double *ret)
 {
 	if (text[0] == 'p')

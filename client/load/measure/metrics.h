@@ -8,8 +8,8 @@
 #include "result.h"
 
 enum metric_unit {
-	METRIC_TIME,	/* ns */
-	METRIC_COUNT,	/* number */
+	METRIC_TIME, /* ns */
+	METRIC_COUNT,
 	METRIC_RATE,	/* a second */
 	METRIC_PERCENT, /* of 100 */
 	METRIC_BYTES,	/* bytes a second */
@@ -44,27 +44,20 @@ bool metric_find(struct metric_id *ret, const char *name);
 /* Read a percentile such as "99.9", between 0 and 100. */
 bool metric_read_percent(const char *text, double *ret);
 
-/*
- * The metrics of a result, with the usual percentiles and those of the plan.
- * Returns false after the last.
- */
+/* With the usual percentiles and those of the plan; false after the last. */
 bool metric_at(size_t number, const struct plan *p, struct metric_id *ret);
 
-/* Its name and unit. */
 void metric_describe(struct metric_id id, struct metric *ret);
 
 /* 99 for p99 of any clock; 0: not a percentile. */
 double metric_percent(struct metric_id id);
 
-/* Its name, unit and value. */
 void metric_get(struct metric_id id, const struct result *r,
 		struct metric *ret);
 
-/* All names in one line; returns buf. */
 #define METRIC_NAMES 800
 const char *metric_names(char buf[METRIC_NAMES]);
 
-/* The value as text; returns buf. */
 #define METRIC_TEXT 40
 const char *metric_text(const struct metric *m, char buf[METRIC_TEXT]);
 

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * A percentile is a lower bound if unanswered messages could raise it by more.
- */
+/* A percentile is a lower bound if unanswered messages could raise it more. */
 #define WORSE 1.05
 
 const char *const clock_names[CLOCK_KINDS] = {

@@ -29,7 +29,6 @@ enum clock_kind {
 	CLOCK_KINDS
 };
 
-/* "from-plan", "from-send", "client-lag", "connect", "handshake", "once" */
 extern const char *const clock_names[CLOCK_KINDS];
 
 /*
@@ -94,7 +93,6 @@ struct bad_reply {
 	char sent[EXCERPT_MAX], got[EXCERPT_MAX];
 };
 
-/* Where an error happened. */
 enum error_phase {
 	ERROR_SOCKET,
 	ERROR_BIND,
@@ -108,10 +106,6 @@ enum error_phase {
 	ERROR_PHASES
 };
 
-/*
- * "socket", "bind", "connect", "handshake", "banner", "send", "reply",
- * "between", "end"
- */
 extern const char *const error_phase_names[ERROR_PHASES];
 
 /*
@@ -133,7 +127,6 @@ struct error_table {
 	uint64_t other; /* errors of further kinds */
 };
 
-/* Add the counts of from to the row with its phase and error. */
 void error_table_add(struct error_table *t, const struct error_row *from);
 
 enum second_point {
@@ -145,7 +138,6 @@ enum second_point {
 	SECOND_POINTS
 };
 
-/* One second of the run. */
 struct second {
 	int64_t at; /* when it started */
 	int64_t length;
@@ -211,7 +203,6 @@ struct self {
 
 enum verdict { VERDICT_TRUSTWORTHY, VERDICT_WITH_CARE, VERDICT_NOT };
 
-/* "TRUSTWORTHY", "WITH CARE", "NOT TRUSTWORTHY" */
 extern const char *const verdict_names[];
 
 #define REASONS_MAX 4
@@ -245,7 +236,6 @@ struct result {
 	const char *tls_why; /* of the first error of TLS; NULL: none */
 	struct bad_reply first_bad;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
-	/* The main clock without and with bad clients. */
 	struct histogram *without_bad_clients,
 		*with_bad_clients; /* NULL: none */
 	struct censored without_censored, with_censored;
@@ -264,7 +254,6 @@ enum clock_kind result_main_clock(const struct plan *p);
 /* Replies to messages sent in the measured part. */
 uint64_t result_answered_in_time(const struct result *r);
 
-/* These, a second. */
 double result_rate(const struct result *r);
 
 /*
@@ -274,10 +263,7 @@ double result_rate(const struct result *r);
 int64_t result_percentile(const struct result *r, enum clock_kind kind,
 			  double percent, bool *is_more);
 
-/*
- * The same of a histogram with those unanswered messages, for any number of
- * samples.
- */
+/* The same of a histogram and its unanswered messages, for any sample count. */
 int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 			    double percent, bool *is_more);
 
@@ -289,7 +275,6 @@ int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 double result_lateness(const struct result *r, double percent,
 		       int64_t *without);
 
-/* Count more of them; the least age of an empty one is INT64_MAX. */
 void censored_add(struct censored *to, const struct censored *from);
 
 /* The seconds of the measured part, the first of r->seconds. */
@@ -313,10 +298,7 @@ double result_downtime(const struct result *r);
 /* Of that, the share in which this client paused between attempts. */
 double result_paused(const struct result *r);
 
-/*
- * Share of the time of all handshakes in which they waited for this client, an
- * upper bound.
- */
+/* Share of the time of all handshakes in which they waited for us, at most. */
 double result_handshake_lag(const struct result *r);
 
 /* Errors of a range of phases, with that errno or, if -1, any. */
@@ -335,11 +317,9 @@ static inline bool error_phase_is_failure(enum error_phase phase)
 	return phase <= ERROR_BANNER;
 }
 
-/* What the error was, in words. */
 const char *result_error_text(const struct result *r,
 			      const struct error_row *row);
 
-/* Do both sums of struct counts hold? */
 bool counts_balance(const struct counts *b);
 
 void result_free(struct result *r);

@@ -291,8 +291,6 @@ void summary_begin_second(struct summary *s)
 	s->from = s->to = NEVER;
 }
 
-/* --------------------------------------------------------------- the whole */
-
 static int compare_counts(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;

@@ -23,7 +23,6 @@ struct interval {
 	struct censored censored[CENSORED_CLOCKS];
 };
 
-/* Returns NULL without memory. */
 struct interval *interval_new(void);
 void interval_free(struct interval *i);
 
@@ -38,7 +37,6 @@ static inline void interval_censor(struct interval *i, enum clock_kind kind,
 		c->min = age;
 }
 
-/* What an engine found in the run. */
 struct engine_sums {
 	struct error_table errors;
 	struct bad_reply first_bad;
@@ -50,7 +48,6 @@ struct engine_sums {
 	size_t bytes_each; /* memory for each */
 };
 
-/* What became of a connection. */
 struct conn_sums {
 	uint32_t id;
 	bool is_silent, is_open, is_over, was_opened, was_asked;
@@ -65,8 +62,8 @@ enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
 /* The state of the run, once a second and at each change. */
 struct progress {
 	enum run_part part;
-	int64_t elapsed;	     /* of the part, ns */
-	int opened;		     /* connections that are open */
+	int64_t elapsed; /* of the part, ns */
+	int opened;
 	uint64_t answered, errors;   /* so far, as in the result */
 	const struct second *last;   /* the second that just ended, or NULL */
 	const struct result *so_far; /* counts and clocks, of all seconds */

@@ -70,7 +70,6 @@ static void cut_zeros(char *text)
 	text[len] = '\0';
 }
 
-/* Decimals that show the given number of digits. */
 static int decimals_of(double number, int digits)
 {
 	int count = digits - 1;

@@ -24,13 +24,9 @@ static inline int64_t now_ns(void)
 /* Room for any text; each function returns buf. */
 #define UNITS_TEXT 32
 
-/*
- * "850ns" "212us" "1.31ms" "2.41s" "90.0s" "2m30s" "1h00m"; "-" for a negative
- * (absent) time.
- */
+/* "850ns", "1.31ms", "2m30s", "1h00m"; "-" for a negative (absent) time. */
 const char *units_time(int64_t ns, char buf[UNITS_TEXT]);
 
-/* "600,000" */
 const char *units_count(uint64_t count, char buf[UNITS_TEXT]);
 
 /* As given: "20,000" "2.5" "0.001"; up to 6 decimals, no exponent. */

@@ -14,8 +14,6 @@
 #include "layout.h"
 #include "output.h"
 
-/* --------------------------------------------------------------- documents */
-
 struct document {
 	FILE *to;
 	char *text;
@@ -63,8 +61,6 @@ static void put_text(FILE *to, const char *text, const char *const *meanings)
 			putc(*at, to);
 	}
 }
-
-/* ------------------------------------------------------------------- JUnit */
 
 static const char *const xml[] = { "&&amp;", "<&lt;", ">&gt;", "\"&quot;",
 				   NULL };
@@ -154,8 +150,6 @@ int junit_write(const char *path, const struct result *r,
 	fputs("</testsuite>\n", d.to);
 	return document_write(&d, path);
 }
-
-/* ---------------------------------------------------------------- Markdown */
 
 static const char *const markdown[] = { "|\\|",	 "`\\`",   "*\\*", "_\\_",
 					"<&lt;", "\\\\\\", NULL };
@@ -262,8 +256,6 @@ int markdown_write(const char *path, const struct result *r,
 	markdown_latency(d.to, r);
 	return document_write(&d, path);
 }
-
-/* ------------------------------------------------------------- OpenMetrics */
 
 static const char *const label[] = { "\"\\\"", "\\\\\\", NULL };
 

@@ -9,13 +9,11 @@
 
 /*
  * A test case for each gate and one for the verdict, which fails if the run is
- * incomplete or, with --strict, NOT TRUSTWORTHY.  Returns CLI_DONE, or
- * CLI_FAILED after printing an error.
+ * incomplete or, with --strict, NOT TRUSTWORTHY.
  */
 int junit_write(const char *path, const struct result *r,
 		const struct gates *gates);
 
-/* A summary with tables of gates and latencies.  Returns the same. */
 int markdown_write(const char *path, const struct result *r,
 		   const struct gates *gates);
 
@@ -25,10 +23,10 @@ int markdown_write(const char *path, const struct result *r,
  */
 struct metrics_file {
 	const struct plan *plan;
-	const char *path;	      /* NULL: not asked for */
-	uint64_t bytes_in, bytes_out; /* so far */
-	int64_t written_at;	      /* the second that was written last */
-	bool has_failed;	      /* which was reported */
+	const char *path; /* NULL: not asked for */
+	uint64_t bytes_in, bytes_out;
+	int64_t written_at; /* the second that was written last */
+	bool has_failed;    /* which was reported */
 };
 
 void metrics_file_watch(struct metrics_file *m, const struct progress *p);

@@ -50,8 +50,6 @@ static char *json_dumped(json_t *all)
 	return text;
 }
 
-/* -------------------------------------------------------------------- plan */
-
 const char *const json_modes[JSON_MODES] = {
 	[PLAN_EXCHANGE] = "exchange",
 	[PLAN_CHURN] = "churn",
@@ -236,8 +234,6 @@ static json_t *json_plan(const struct plan *p)
 		plan_tls(&p->tls), "stages", plan_stages(p));
 }
 
-/* ------------------------------------------------------------------ clocks */
-
 static const double points[] = { 50, 75, 90, 95, 99, 99.9, 99.99, 99.999 };
 
 #define POINTS (sizeof(points) / sizeof(points[0]))
@@ -400,8 +396,6 @@ static json_t *json_seconds(const struct result *r)
 		list = appended(list, json_second(&r->seconds[i]));
 	return list;
 }
-
-/* --------------------------------------------------------------------- run */
 
 static json_t *run_ids(const struct result *r)
 {
@@ -643,8 +637,6 @@ char *json_text(const struct result *r, const struct gates *gates)
 	return json_dumped(all);
 }
 
-/* ------------------------------------------------------------------ search */
-
 static const char *find_outcome(const struct find *f)
 {
 	if (f->is_cut)
@@ -710,8 +702,6 @@ static char *find_text(const struct find *f)
 		json_plan(&plan), "steps", find_steps(f)));
 }
 
-/* ----------------------------------------------------------------- writing */
-
 static int write_text(const char *path, char *text)
 {
 	size_t len;
@@ -772,8 +762,6 @@ int json_write_find(const char *path, const struct find *f)
 }
 
 #endif
-
-/* -------------------------------------------------------------------- page */
 
 /*
  * "<" could end the script element that contains the JSON.  In JSON it occurs

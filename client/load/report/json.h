@@ -16,7 +16,6 @@
 #define JSON_SCHEMA  "weir-load"
 #define JSON_VERSION 1
 
-/* Names in the plan, by their enum. */
 #define JSON_MODES     4
 #define JSON_SCHEDULES 3
 #define JSON_PAYLOADS  3
@@ -24,26 +23,23 @@
 extern const char *const json_modes[],
 	*const json_schedules[], *const json_payloads[], *const json_banners[];
 
-/* Does this build have jansson? */
 bool json_is_available(void);
 #define JSON_UNAVAILABLE "this build has no jansson, which JSON needs"
 
 /* To be freed; NULL without memory. */
 char *json_text(const struct result *r, const struct gates *gates);
 
-/* Returns CLI_DONE, or CLI_FAILED after printing an error. */
 int json_write(const char *path, const struct result *r,
 	       const struct gates *gates);
 
-/* The page. */
 int html_write(const char *path, const struct result *r,
 	       const struct gates *gates);
 
-/* What is around the JSON in it, made by html/embed.sh. */
+/* What is around the JSON in the page, made by html/embed.sh. */
 extern const unsigned char html_head[], html_tail[];
 extern const size_t html_head_len, html_tail_len;
 
-/* The same for a search: schema "weir-load-find". */
+/* Of a search: schema "weir-load-find". */
 int json_write_find(const char *path, const struct find *f);
 
 #endif

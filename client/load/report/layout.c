@@ -68,7 +68,6 @@ void layout_begin(struct layout *p, enum layout_rank rank, const char *label)
 	begin_line(p, rank, label);
 }
 
-/* Put a piece on this line, or on the next if it does not fit. */
 static void put_piece(struct layout *p, const char *gap, const char *text,
 		      size_t len)
 {
@@ -196,8 +195,6 @@ void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to)
 		putc('\n', to);
 	}
 }
-
-/* -------------------------------------------------------------- sparklines */
 
 static const char *const blocks[] = { " ", "▁", "▂", "▃", "▄",
 				      "▅", "▆", "▇", "█" };

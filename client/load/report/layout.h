@@ -56,22 +56,17 @@ void layout_space(struct layout *p);
 
 void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to);
 
-/* Write text with its marks as colours, or without them. */
 void layout_write(const char *text, bool has_colour, FILE *to);
 
 /* The columns of the terminal; LAYOUT_COLUMNS if it is none. */
 size_t layout_columns(int fd);
 
-/* Does a stream of that descriptor show colours? */
 bool layout_has_colour(int fd);
 
 /* A time of three digits, after ">" if it is a lower bound. */
 const char *layout_time(int64_t ns, bool is_more, char buf[UNITS_TEXT + 1]);
 
-/* The columns that text takes. */
 size_t layout_width(const char *text);
-
-/* -------------------------------------------------------------- sparklines */
 
 /* A row of bars, a character each, from 0 to the greatest value. */
 
@@ -80,13 +75,11 @@ size_t layout_width(const char *text);
 
 /*
  * If there are more values than bars, several share a bar, which shows the
- * greatest of them; a value of 0 or less is a gap.  Returns how many share
- * one.
+ * greatest; a value of 0 or less is a gap.  Returns how many share one.
  */
 size_t sparkline(char text[SPARKLINE_TEXT], const int64_t *values, size_t count,
 		 size_t bars, bool has_utf8);
 
-/* Does the locale say that the terminal shows UTF-8? */
 bool layout_has_utf8(void);
 
 #endif

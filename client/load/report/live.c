@@ -182,7 +182,6 @@ static void live_remember(struct live *live, const struct progress *p)
 	live->seconds++;
 }
 
-/* The figures are those of the last second. */
 static void print_progress(struct live *live, const struct progress *p)
 {
 	struct live plain = { .plan = live->plan, .last_at = live->last_at };

@@ -28,10 +28,8 @@ void live_init(struct live *live, const struct plan *plan);
 /* A run_watch; arg is the struct live. */
 void live_watch(void *arg, const struct progress *p);
 
-/* Erase the line. */
 void live_end(struct live *live);
 
-/* The line for a window of that width; returns text. */
 const char *live_line(struct live *live, const struct progress *p,
 		      size_t columns, char text[LIVE_TEXT]);
 

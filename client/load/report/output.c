@@ -96,8 +96,6 @@ int output_write(const char *path, const char *text, size_t len)
 	return CLI_FAILED;
 }
 
-/* ------------------------------------------------------------------ --hlog */
-
 bool record_open(struct record *r, const struct plan *plan, const char *path)
 {
 	int rc;

@@ -29,16 +29,13 @@ struct output {
 bool output_is_standard(const char *path);
 
 /*
- * Can all be written, and are they different files?  Missing files are
- * created, existing ones keep their content for now.  Returns false after
- * printing an error.
+ * Missing files are created, existing ones keep their content for now.  Returns
+ * false after printing an error.
  */
 bool outputs_check(const struct output *outputs, size_t count);
 
 /* Returns CLI_DONE, or CLI_FAILED after printing an error. */
 int output_write(const char *path, const char *text, size_t len);
-
-/* ------------------------------------------------------------------ --hlog */
 
 /* The seconds of a run as an HdrHistogram log. */
 struct record {

@@ -13,8 +13,6 @@
 #include "../measure/units.h"
 #include "layout.h"
 
-/* ------------------------------------------------ messages and connections */
-
 /* A list such as "12 reset, 3 open". */
 struct terms {
 	char text[256];
@@ -372,8 +370,6 @@ static void report_bad_clients(struct layout *p, const struct result *r)
 		sufferings(p, r);
 }
 
-/* ----------------------------------------------------------------- latency */
-
 /* "-" if absent; ">" before a lower bound. */
 static const char *point(const struct result *r, enum clock_kind kind,
 			 double percent, char buf[UNITS_TEXT + 1])
@@ -471,8 +467,6 @@ out:
 	free(values);
 }
 
-/* --------------------------------------------------------------- the whole */
-
 #define GATE_LINES ((size_t)4) /* of failed gates, which are always shown */
 
 void report_init(struct report *report, FILE *to)
@@ -497,7 +491,6 @@ static const char *span(int64_t ns, char buf[UNITS_TEXT])
 	return units_time(ns, buf);
 }
 
-/* How it ended before its time, or NULL. */
 static const char *early_end(const struct result *r)
 {
 	return r->is_cut		   ? "CUT SHORT"
@@ -573,8 +566,6 @@ static void report_mode(struct layout *p, const struct result *r)
 	layout_say(p, LAYOUT_FAINT "seed %llu" LAYOUT_PLAIN,
 		   (unsigned long long)plan->seed);
 }
-
-/* ------------------------------------------------------------- the answer */
 
 static const char *colour(bool is_bad)
 {
@@ -804,8 +795,6 @@ void report_print(const struct report *report, const struct result *r)
 	free(p);
 }
 
-/* -------------------------------------------------------------- a search */
-
 __attribute__((format(printf, 2, 3))) static void
 find_say(FILE *to, const char *format, ...)
 {
@@ -902,7 +891,6 @@ static const char *gates_text(const struct find *f, char *to, size_t room)
 	return to;
 }
 
-/* Why the rate is not higher. */
 static void print_limit(const struct find *f, FILE *to)
 {
 	const struct find_step *failed = find_failed(f);

@@ -32,11 +32,9 @@ void report_init(struct report *report, FILE *to);
 /* The verdict of r must be set. */
 void report_print(const struct report *report, const struct result *r);
 
-/* A search: the plan, a line for each step, the answer. */
 void find_print_plan(const struct find *f, FILE *to);
 void find_print_step(const struct find_step *step, FILE *to);
 
-/* The highest rate that passed, and why it is not higher. */
 void find_print_answer(const struct find *f, FILE *to);
 
 #endif
