@@ -154,8 +154,8 @@ static bool is_server_full(const struct wr_accept *a,
 }
 
 /*
- * overload is an argument because another thread may change it between two
- * looks.  Under WEIR_REFUSE a client waits only for a place that an idle
+ * overload is an argument because another thread may change the setting between
+ * two looks.  Under WEIR_REFUSE a client waits only for a place that an idle
  * connection is about to leave.
  */
 static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
@@ -281,7 +281,7 @@ bool wr_accept_event(uint64_t key)
 	return true;
 }
 
-/* All workers may be in callbacks.  A round is bounded: clients wait. */
+/* For when all workers are in callbacks.  A round is bounded: clients wait. */
 void wr_accept_refuse_too_old(struct wr_accept *a)
 {
 	int age_ms = a->core->config.queue_age_ms;

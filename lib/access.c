@@ -443,7 +443,10 @@ static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 	r->rules[r->count++] = rule;
 }
 
-/* The widest first; each has the first rule of itself and of wider ones. */
+/*
+ * The prefixes around an address, the widest first.  Each has the first of the
+ * rules of itself and of the wider ones.
+ */
 struct nest {
 	struct prefix in[V6_BITS + 1];
 	size_t depth;

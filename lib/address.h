@@ -25,7 +25,8 @@ int wr_address_parse(struct wr_address *ret, const char *where);
 
 /*
  * Text that wr_address_parse() can read.  A v4-mapped address becomes IPv4, an
- * unnamed Unix socket "unix:".  Length; -ENOSPC; -EAFNOSUPPORT.
+ * unnamed Unix socket "unix:", a control character \xHH.  Length; -ENOSPC;
+ * -EAFNOSUPPORT.
  */
 int wr_address_format(const struct sockaddr *addr, socklen_t len, char *buf,
 		      size_t cap);

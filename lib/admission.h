@@ -42,7 +42,10 @@ void wr_admission_fini(struct wr_admission *a);
 /* Takes a reference. */
 void wr_admission_set_rules(struct wr_admission *a, weir_access *rules);
 
-/* WR_ADMITTED, counted in *source until wr_admission_leave(); or why not. */
+/*
+ * WR_ADMITTED, counted in *source until wr_admission_leave(); or
+ * WR_OUTCOME_REFUSED_...
+ */
 #define WR_ADMITTED (-1)
 int wr_admission_judge(struct wr_admission *a, const struct wr_config *config,
 		       struct wr_stats *stats, const struct wr_client *client,

@@ -50,14 +50,17 @@
 /* Of a look for idle connections: slots, and candidates that are kept. */
 #define WR_EVICT_SLOTS 65536
 #define WR_EVICT_KEPT  64
-/* Waits: for a connection to end; for its owner to look; after a vain look. */
+/*
+ * Waits: for a connection to end; for its owner to look, which may be in a
+ * callback; after a vain look.
+ */
 #define WR_EVICT_WAIT_NS  WR_MS(10)
 #define WR_EVICT_OWNER_NS WR_MS(1000)
 #define WR_EVICT_LOOK_NS  WR_MS(100)
 
 /* Lingering connections: each has a descriptor and a slot. */
 #define WR_LINGER_SET 4096
-/* Silence that ends lingering; in a stop; after its deadline. */
+/* Silence after which a peer has read all; in a stop; after its deadline. */
 #define WR_LINGER_QUIET_NS	WR_MS(2000)
 #define WR_LINGER_QUIET_STOP_NS WR_MS(500)
 #define WR_LINGER_QUIET_CUT_NS	WR_MS(50)
@@ -97,13 +100,16 @@
 /* Period of the checks of a descriptor that cannot be polled. */
 #define WR_SESSION_LOOK_MS 10
 
-/* Stacks that a pool keeps, or as many as are in use. */
+/* Stacks that a pool keeps; or as many as are in use, if these are more. */
 #define WR_STACKS_KEPT 64
 /* What a pooled stack keeps resident; the rest was a rare need. */
 #define WR_STACK_STAYS ((size_t)16 * 1024)
 /* For the message of an overflow, besides what a signal takes. */
 #define WR_SIGNAL_STACK ((size_t)20 * 1024)
-/* Uses of a stack between looks at its depth, which are system calls. */
+/*
+ * Uses of a stack between looks at its depth.  A look is a system call, and
+ * what was touched stays resident until the next one.
+ */
 #define WR_STACK_LOOK_EVERY 8
 /* Pages that one system call of a look covers. */
 #define WR_STACK_LOOK 64
@@ -142,7 +148,7 @@
 #define WR_EXIT_ASK_NS	    (WR_MS(1) / 20)
 #define WR_EXIT_ASK_MOST_NS WR_MS(10)
 
-/* A worker in no callback ends within this; the second: others are stuck. */
+/* A worker in no callback ends within this; the second: if others are stuck. */
 #define WR_JOIN_NS	WR_MS(1000)
 #define WR_JOIN_BUSY_NS WR_MS(20)
 /* How late a stop may be before a join gives up. */
@@ -157,8 +163,9 @@
 /* Waiters look again: a signal handler that moves the deadline wakes none. */
 #define WR_JOIN_LOOK_MS 100
 
-/* A callback of this length is logged, and a pool without a free worker. */
-#define WR_LONG_CALLBACK_NS   WR_MS(10000)
+/* A callback of this length is logged. */
+#define WR_LONG_CALLBACK_NS WR_MS(10000)
+/* So is a pool without a free worker for this time; once in the second time. */
 #define WR_STARVED_NS	      WR_MS(5000)
 #define WR_STARVED_SILENCE_NS WR_MS(60000)
 

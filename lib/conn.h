@@ -3,8 +3,9 @@
  * A connection inside the library: a slot of a table, recycled under a new
  * generation.  One of weir_dial() has no core and no table.
  *
- * It has at most one owner (docs/ARCHITECTURE.md).  A function is for the owner
- * unless its comment, or the field key of what it reads, says otherwise.
+ * A connection has at most one owner (docs/ARCHITECTURE.md).  A function is for
+ * the owner unless its comment, or the field key of what it reads, says
+ * otherwise.
  */
 #ifndef WR_CONN_H
 #define WR_CONN_H
@@ -408,7 +409,7 @@ static inline void wr_conn_set_due(struct weir_conn *c, int64_t at)
 		atomic_store_explicit(&c->due_at, at, memory_order_relaxed);
 }
 
-/* On WR_EV_DEADLINE: no check is outstanding. */
+/* On WR_EV_DEADLINE: no check is outstanding; a new deadline asks for one. */
 static inline void wr_conn_forget_check(struct weir_conn *c)
 {
 	atomic_store_explicit(&c->due_at, WR_NEVER_AT, memory_order_relaxed);
@@ -423,8 +424,8 @@ void wr_conn_cut(struct weir_conn *c);
 void wr_conn_try_cut(struct weir_conn *c);
 
 /*
- * wr_conn_cut(), with a reset unless the end of the output was sent: the peer
- * must not mistake a part for the whole.
+ * Owner: wr_conn_cut(), with a reset unless the end of the output was sent: the
+ * peer must not mistake a part for the whole.
  */
 void wr_conn_cut_short(struct weir_conn *c);
 
@@ -617,7 +618,10 @@ void wr_conn_note_answer(struct weir_conn *c);
 
 int64_t wr_conn_quiet_since(struct weir_conn *c);
 
-/* 0: flush again; -ETIMEDOUT: the deadline had passed before; -ECANCELED. */
+/*
+ * After WR_FLUSH_STALLED.  0: flush again; -ETIMEDOUT: the deadline had passed
+ * before; -ECANCELED.
+ */
 int wr_conn_wait_output(struct weir_conn *c);
 
 /* A session on a stack of its own goes behind the others.  0 or -errno. */

@@ -18,7 +18,8 @@
 
 /*
  * Reading the clock may cost more than a message, so it is read after 1, 3, 7,
- * 15 and then every 16 messages.
+ * 15 and then every 16 messages.  So a callback gets about twice WR_TURN_NS at
+ * most.
  */
 #define TIME_CHECK_GAP 16
 

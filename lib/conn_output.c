@@ -162,7 +162,10 @@ static void shut_output_locked(struct weir_conn *c)
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
 }
 
-/* During a stall more than write_rate; at its beginning one byte is enough. */
+/*
+ * Bytes that the peer must acknowledge: during a stall more than write_rate, at
+ * its beginning one.
+ */
 static int64_t least_progress(const struct weir_conn *c)
 {
 	size_t rate = wr_limits(c->service)->write_rate;
@@ -215,7 +218,9 @@ static bool is_layer_due(const struct weir_conn *c, bool is_last)
 }
 
 /*
- * Sends the outbox, then rest.  Only the owner, which has a ctx, sends files.
+ * Sends the outbox, then rest.  WR_FLUSH_... or -errno.  Only the owner, which
+ * has a ctx, sends files.
+ *
  * A stop only tries the lock, so it may never shut down the socket of a
  * connection that sends without pause; that one finds is_cut here.
  */
@@ -839,7 +844,7 @@ void wr_conn_flush_others(struct wr_context *ctx)
 	f->count = 0;
 }
 
-/* The gathered output goes with it, or if there is no room, before it. */
+/* Gathered output goes with rest, or before it if both do not fit. */
 static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 				    struct rest *rest)
 {

@@ -286,7 +286,10 @@ int64_t wr_conn_room_at(struct weir_conn *c)
 	return wr_min_at(wr_conn_stall_at(c), lifetime_ends_at(c));
 }
 
-/* The caller flushes next: the poller does not report what the peer takes. */
+/*
+ * The caller flushes next, which shows what the peer has taken: the poller does
+ * not report each byte.
+ */
 static int wait_output(struct weir_conn *c)
 {
 	int64_t at;

@@ -35,7 +35,7 @@ struct wr_connect {
 	struct wr_address where;
 };
 
-/* It takes the list.  NULL: a Unix socket, or a host that is looked up. */
+/* Takes the list.  NULL: a Unix socket, or a host that is looked up. */
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at);
 

@@ -30,6 +30,7 @@ struct wr_coro {
 	void *arg;
 	char *stack; /* c: its lowest byte */
 	size_t size; /* c */
+	/* For sanitizers. */
 	void *fiber, *outer_fiber, *fake, *outer_fake;
 	const void *outer_stack;
 	size_t outer_size;

@@ -101,7 +101,7 @@ static bool is_kept_by_callback(const struct wr_evict *e)
 	       wr_conn_where(c) == WR_CONN_RUNNING;
 }
 
-/* The owner of the one asked has not looked yet; a callback may take long. */
+/* The owner of the one asked has not looked yet, and is in no long callback. */
 static bool is_undecided(struct wr_evict *e)
 {
 	int eviction = e->asked.since ? eviction_of_asked(e) : WR_EVICTION_NONE;

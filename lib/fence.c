@@ -82,8 +82,9 @@ static bool lock_until(struct weir_conn *c, int64_t at)
 }
 
 /*
- * The round trip to the peer, ns; 0: not known.  False: not in time.  The owner
- * sends under the lock, and a send(2) may wait for memory that is on a disk.
+ * The round trip to the peer, ns; 0: not known.  False: not in time.  The
+ * kernel answers after a send(2) that is under way, which may wait for memory
+ * that is on a disk; the owner sends under the lock.
  */
 static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam for a layer between a connection and its socket, such as TLS.  It
- * turns received bytes into input, and output into bytes to send.
+ * The seam for a layer between a connection and its socket, such as TLS.  The
+ * core owns the socket.  The layer turns received bytes into input, and output
+ * into bytes to send.
  *
  * "A layer has one thread": only the owner of the connection calls it.  What
  * other threads send stays in the outbox until the owner flushes it.

@@ -32,7 +32,7 @@ struct wr_poller {
 #define WR_POLLER_CLOSED ((struct wr_poller){ .fd = -1 })
 
 int wr_poller_open(struct wr_poller *p);
-void wr_poller_close(struct wr_poller *p);
+void wr_poller_close(struct wr_poller *p); /* idempotent */
 
 /* A descriptor that is there gets this interest and key. */
 int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key);

@@ -195,6 +195,7 @@ void wr_poller_remove(struct wr_poller *p, int fd)
 	wr_unlock(&set->lock);
 }
 
+/* Taken from the socket's error queue, for example. */
 static bool is_error_gone(const struct watched *w, int fd)
 {
 	struct pollfd pfd = { .fd = fd };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Static probes (USDT) for bpftrace, perf and gdb, if configure found
- * sys/sdt.h.  An unused probe is one nop.
+ * sys/sdt.h.  An unused probe is one nop; without sys/sdt.h the arguments are
+ * not evaluated.
  */
 #ifndef WR_PROBE_H
 #define WR_PROBE_H

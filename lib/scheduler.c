@@ -351,7 +351,10 @@ void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now)
 		atomic_store(&s->handoff_until, now + WR_HANDOFF_NS);
 }
 
-/* In handoff mode, the events of one round: the rest stay in order of age. */
+/*
+ * In handoff mode a worker takes only the events of one round: the rest stay in
+ * the poller in order of age.
+ */
 static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 			     int64_t now)
 {

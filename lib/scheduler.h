@@ -128,7 +128,10 @@ bool wr_sched_polls(const struct wr_sched *s);
 
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
-/* Any thread.  A wake-up is none.  While a worker polls, false may be wrong. */
+/*
+ * Any thread.  A wake-up is no event.  While a worker polls, false may be
+ * wrong.
+ */
 bool wr_sched_has_events(struct wr_sched *s);
 
 /* Worker: the key of its next event (ahead 0), which another may yet take. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker that takes the node calls one of the timers that are due.  If
- * another one is due, it queues the node again before the call, for another
- * worker.
+ * One node on the ready list stands for all timers that are due.  The worker
+ * that takes it calls one of them.  If another one is due, it queues the node
+ * again before the call, for another worker.
  *
  * "One call at a time": a timer is not armed while its call runs.  The end of
  * the call arms it: at the time that weir_timer_set() has asked for, or at the

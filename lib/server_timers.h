@@ -11,11 +11,11 @@ struct wr_server_timers {
 	struct wr_core *core; /* c */
 	weir_server *server;  /* c */
 	struct wr_lock lock;
-	struct wr_timers armed; /* l */
-	struct weir_timer *all; /* l */
-	size_t count;		/* l: in all */
-	int running;		/* l: calls */
-	bool is_closed;
+	struct wr_timers armed;	 /* l */
+	struct weir_timer *all;	 /* l */
+	size_t count;		 /* l: in all */
+	int running;		 /* l: calls */
+	bool is_closed;		 /* l: no call begins any more */
 	bool is_queued;		 /* l: the node is on the ready list */
 	struct wr_node node;	 /* stands for all timers that are due */
 	_Atomic int64_t look_at; /* a: when the acceptor has to look */

@@ -210,7 +210,10 @@ static bool waits_for_notice(struct wr_stop *s)
 	return true;
 }
 
-/* Count open connections as cut: no wait for their workers.  False: none. */
+/*
+ * Count open connections as cut.  Their workers may still return, and are not
+ * waited for.  False: there was none.
+ */
 static bool abandon(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);

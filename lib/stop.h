@@ -22,8 +22,8 @@ enum wr_stop_step {
 };
 
 /*
- * Field key: c constant; t the acceptor's thread only; l under core->lock; e t
- * before is_done, constant afterwards.
+ * Field key: c constant; t the acceptor's thread only; l under core->lock; e as
+ * t before is_done, constant afterwards.
  */
 struct wr_stop {
 	struct wr_core *core;		/* c */
