@@ -3,6 +3,7 @@
  * The log of connections, for any service.  In the journal it has a line when a
  * connection begins and one when it ends:
  *
+ *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7
  *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7 ended after 2.004 s
  *   (12 bytes in, 12 out): the client has closed
  *

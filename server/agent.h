@@ -24,10 +24,12 @@ struct listener;
 int agent_open(weir_server *s, const struct options *o,
 	       const struct listener *l);
 
+/* Answer, if it is open.  0 or -errno. */
 int agent_start(void);
 
 void agent_announce(void);
 
+/* The server has ended, or did not start. */
 void agent_end(void);
 
 #endif

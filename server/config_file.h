@@ -19,6 +19,7 @@ struct arguments {
 /*
  * The options of the file come before those of argv, so that the command line
  * wins.  Names are those of table that take a value, but not "config".
+ * Returns false after printing an error.
  */
 bool config_file_read(struct arguments *ret, const char *path,
 		      const struct cli_option *table, int argc, char **argv);

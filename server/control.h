@@ -5,7 +5,7 @@
  * "ok" or "error" and a reason, and then the text asked for.
  *
  * It is served by a weir_server of its own, so it answers while all workers of
- * the other are busy, and its clients are not counted there.
+ * the other are busy, and its clients are not counted there.  Main thread.
  */
 #ifndef SERVER_CONTROL_H
 #define SERVER_CONTROL_H

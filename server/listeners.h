@@ -32,7 +32,10 @@ struct listeners {
 /* *ret points into specs.  Returns false after printing an error. */
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
-/* The address of an option, such as "--status", which has no service. */
+/*
+ * The address of an option, such as "--status", which has no service.  Returns
+ * false after printing an error.
+ */
 bool listeners_parse_option(struct listener *ret, const char *option,
 			    const char *where);
 

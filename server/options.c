@@ -1044,6 +1044,7 @@ static void print_duration(const char *name, int ms)
 	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
+/* member: an offset in struct weir_service. */
 static int timeout_of(const struct options *o, size_t i, size_t member)
 {
 	struct weir_service limits;
@@ -1062,6 +1063,7 @@ static bool is_first_of_service(const struct listeners *l, size_t i)
 	return true;
 }
 
+/* The value of the options, if a service has it, and those that differ. */
 static void print_timeout(const struct options *o, const char *name,
 			  size_t member)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line of weir-server, checked as far as possible without opening a
- * socket.  What --check prints is what runs, but for the time-outs of some
- * services; see listener_limits().
+ * socket.  Its values, defaults included, go to the library unchanged, but for
+ * the time-outs of some services, see listener_limits().  What --check prints
+ * is what runs.
  */
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H

@@ -28,14 +28,17 @@ bool out_line(int fd, const char *line, size_t len, int wait_ms);
 void out_set_console(bool (*print)(int fd, const char *line, size_t len));
 
 /*
- * Lines of services, as out_line().  They wait between out_hold_prints() and
- * out_release_prints(), which one thread calls.
+ * Lines of services to standard output, as out_line().  They wait between
+ * out_hold_prints() and out_release_prints(), which one thread calls.
  */
 bool out_print(const char *line, size_t len);
 void out_hold_prints(void);
 void out_release_prints(void);
 
-/* Waits a moment for a slow reader: other programs rely on such a line. */
+/*
+ * To standard output.  Waits a moment for a slow reader: other programs rely on
+ * such a line.
+ */
 void out_announce(const char *format, ...)
 	__attribute__((format(printf, 1, 2)));
 

@@ -118,7 +118,7 @@ static bool allow_beside(int rules, const char *path, uint64_t rights)
 	return allow_folder(rules, folder, rights);
 }
 
-/* path may be a symbolic link into another folder, which certbot replaces. */
+/* path may be a symbolic link into another folder; certbot replaces links. */
 static bool allow_linked(int rules, const char *path)
 {
 	char real[PATH_MAX];
@@ -150,7 +150,7 @@ static bool allow_tls(int rules, const struct tls_options *t)
 	       allow_linked(rules, t->ticket_keys);
 }
 
-/* Behind another root there are no reloads, and their paths mean nothing. */
+/* Behind another root nothing is reloaded, and the paths mean nothing. */
 static bool allow_all(int rules, const struct options *o)
 {
 	if (!allow_linked(rules, o->file))

@@ -7,7 +7,10 @@
 
 struct options;
 
-/* For this thread and those that it starts, for good; needs no_new_privs. */
+/*
+ * For this thread and those that it starts, for good; needs no_new_privs.
+ * Returns false after printing an error.
+ */
 bool sandbox_enter(const struct options *o);
 
 #endif

@@ -28,7 +28,8 @@ enum {
 #define WELCOME_GREETING "Welcome"
 
 /*
- * Once for each listener; *ret has the limits already, o outlives the server.
+ * Set the callbacks in *ret, which has the limits already; once for each
+ * listener.  o outlives the server.
  */
 typedef void service_define(struct weir_service *ret, const struct options *o);
 

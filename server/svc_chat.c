@@ -66,7 +66,7 @@ static struct {
 	struct chat_listener *listeners;
 	struct chat_listener *current; /* what is typed goes there */
 	int count;		       /* of listeners */
-	unsigned long long conversations, questions;
+	unsigned long long conversations, questions; /* so far */
 	unsigned long long stale_answers; /* lines still to be read that answer
 					   * clients that have left */
 	bool is_terminal;

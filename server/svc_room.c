@@ -64,8 +64,8 @@ struct room {
 	pthread_cond_t has_text;
 	struct member *first;
 	int count;
-	unsigned long long guests;
-	bool is_stopping; /* the server: no more notices */
+	unsigned long long guests; /* so far */
+	bool is_stopping;	   /* the server: no more notices */
 	int64_t flushed_at;
 	int notices; /* since the last flush */
 	int untold;  /* those beyond MOST_NOTICES; a line will say how many */

@@ -57,6 +57,7 @@ static struct {
 	bool is_ready, is_over;
 } systemd = { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* What the thread has seen and sent. */
 struct watch {
 	struct weir_stats seen;
 	char status[128];

@@ -353,6 +353,7 @@ static void close_launch(struct launch *l)
 	free(l->env);
 }
 
+/* In the child, where snprintf(3) is not safe. */
 static void put_number(char *to, long n)
 {
 	char digits[NUMBER_ROOM];
@@ -366,7 +367,7 @@ static void put_number(char *to, long n)
 	*to = '\0';
 }
 
-/* Each is copied above all of them first, so that none is overwritten. */
+/* Each is first copied above their new places, so that none is overwritten. */
 static void place_descriptors(struct launch *l)
 {
 	int end = FIRST_FD + upgrade.count + 1;
@@ -637,7 +638,7 @@ static bool close_listeners(void)
 
 /*
  * The sockets are closed first: their new owner can then stop as if it had
- * opened them, however long this server drains.
+ * opened them, however long this server drains.  Those not taken end here.
  */
 static void hand_over(struct launch *l)
 {

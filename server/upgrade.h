@@ -19,7 +19,10 @@
 
 #include "options.h"
 
-/* First of all, before options are read; mask is for a successor. */
+/*
+ * First of all, before options are read; mask is for a successor.  Returns
+ * false after printing an error.
+ */
 bool upgrade_open(int argc, char **argv, const sigset_t *mask);
 
 /* is_inherited: a service manager has it.  Main thread. */

@@ -14,6 +14,7 @@
 #define HISTORY_MS    1000
 #define HISTORY_COUNT 600
 
+/* A sample is what has changed since the last call. */
 void history_add(const struct weir_stats *now, int64_t at_ms);
 
 /*

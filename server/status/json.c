@@ -10,8 +10,8 @@
 typedef unsigned long long count;
 
 /*
- * Control characters do not occur in addresses as the library writes them; a
- * label could not hold \u00xx.
+ * Also for a label of a metric, which could not hold \u00xx.  Control
+ * characters do not occur in addresses as the library writes them.
  */
 void json_text(FILE *to, const char *text)
 {

@@ -330,6 +330,7 @@ static double proc_field(const char *path, int n)
 	return at ? strtod(at, NULL) : 0;
 }
 
+/* The time of the boot, plus the time from there to the process's start. */
 static double start_seconds(void)
 {
 	struct timespec up, now;

@@ -32,6 +32,7 @@ struct options;
 int status_open(weir_server *s, const struct options *o,
 		const struct listener *l);
 
+/* Serve, if it is open.  0 or -errno. */
 int status_start(void);
 
 void status_announce(void);
