@@ -12,7 +12,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Exit status of every program. */
+/*
+ * Exit status of every program.  A function that returns one has printed the
+ * error, if there was one.
+ */
 enum {
 	CLI_DONE = 0,
 	CLI_FAILED = 1, /* a failure of the network, the peer or the machine */
@@ -73,8 +76,8 @@ void cli_print_text(const char *name, const char *text);
 /*
  * True if error, an errno, means that the system does not offer the call, or
  * not for this object: an older kernel, a system call filter, a file system.
- * EINVAL is not among them; a caller that passes a newer flag checks for it as
- * well.
+ * Only for calls that need no privilege.  EINVAL is not among the errors; a
+ * caller that passes a newer flag checks for it as well.
  */
 bool cli_is_unsupported(int error);
 

@@ -26,7 +26,7 @@ bool complete_is_asked(void);
 void complete_word(int argc, char **argv, const char *word, const char *help);
 
 /*
- * If the cursor is at an option or its value, print what that may be. Returns
+ * If the cursor is at an option or its value, print what that may be.  Returns
  * false if it is at an operand.
  */
 bool complete_option(const struct cli_option *table, int argc, char **argv);

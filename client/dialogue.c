@@ -11,7 +11,8 @@
  * From then on each line is sent with a newline, and the line sent before gets
  * one too; but not if the peer has answered it and closes.
  *
- * Main thread only.
+ * Main thread only.  One poll() waits for the user and the peer, until the user
+ * has nothing more to send.
  */
 #include "dialogue.h"
 
@@ -38,6 +39,7 @@ static const char their_mark[] = ">>  ";
 static const char goodbye[] = "windup";
 #define GOODBYE_LEN (sizeof(goodbye) - 1)
 
+/* What must come before the user may type more. */
 enum waiting { WAITING_NOTHING, WAITING_GAP, WAITING_OUTPUT, WAITING_ANSWER };
 
 struct dialogue {
@@ -314,7 +316,7 @@ static int dialogue_poll(struct dialogue *d)
 	return (peer->revents & POLLOUT) ? dialogue_send(d) : CLI_DONE;
 }
 
-/* Between two persons the answer to our goodbye comes first. */
+/* Between two persons our output ends after the answer to our goodbye. */
 static int dialogue_finish(struct dialogue *d)
 {
 	bool is_ended = !d->is_last || d->kind != DIALOGUE_PERSON ||

@@ -49,6 +49,7 @@ int options_parse(const struct options_syntax *syntax, void *to, int argc,
 /* Prints an error and returns false if where is not an address. */
 bool options_check_address(const char *where);
 
+/* Its value is in optarg; false after an error. */
 bool options_take_timeout(int *ret);
 
 int options_print_version(void);

@@ -36,6 +36,7 @@ struct peer {
 /* Milliseconds of the clock that deadlines are measured with. */
 int64_t peer_now(void);
 
+/* Its value is in optarg; false after an error. */
 bool peer_take_option(struct peer *p, int key);
 
 /* Check it, and the options of TLS.  Returns false after printing an error. */
@@ -53,7 +54,9 @@ void peer_close(struct peer *p);
  */
 int peer_result(const struct peer *p, int rc);
 
-/* The number of bytes, 0 at the end of input, or -errno: -ETIMEDOUT after ms.
+/*
+ * ms may be WEIR_NEVER.  Returns the number of bytes, 0 at the end of input, or
+ * -errno: -ETIMEDOUT after ms.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 

@@ -53,7 +53,7 @@ struct expected {
 	const char *message; /* NULL: a banner, which is of unknown form */
 	size_t len;
 	size_t got;
-	bool is_known;
+	bool is_known; /* so far */
 };
 
 static void compare_known_form(struct expected *e, const char *data, size_t len)
@@ -102,8 +102,8 @@ static ssize_t receive_piece(struct talk *t, struct expected *e, int ms)
 }
 
 /*
- * Returns 1; 0 if the server closed instead; -errno.  The next call finds a
- * close after the reply.
+ * The reply begins within ms.  Returns 1; 0 if the server closed instead;
+ * -errno.  The next call finds a close after the reply.
  */
 static int talk_receive(struct talk *t, struct expected *e, int ms)
 {

@@ -39,6 +39,7 @@ struct tls_options {
 	const char *ca, *certificate, *key; /* files; or NULL */
 };
 
+/* Its value is in optarg; false after an error. */
 bool tls_options_take(struct tls_options *t, int key);
 
 /* Do they fit each other and the address?  False after an error. */

@@ -59,6 +59,7 @@ void load_options_init(struct load_options *o);
 /* Check all options together.  Returns as load_options_parse(). */
 int load_options_check(struct load_options *o, const char *address);
 
+/* The value is in optarg; false after an error. */
 bool value_rate(const char *name, double *ret);
 
 #endif

@@ -169,6 +169,7 @@ bool plan_banner(const struct plan *p, struct script_step *ret);
 
 int64_t span_draw(const struct plan_span *s, uint64_t *state);
 
+/* The rate of the warm-up. */
 double plan_first_rate(const struct plan *p);
 
 #define PLAN_PERCENTILES      5

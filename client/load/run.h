@@ -37,7 +37,7 @@ struct limits {
 
 void limits_find(struct limits *ret, const struct plan *plan);
 
-/* Raise the descriptor limit if needed.  CLI_USAGE: that is not possible. */
+/* Raise the descriptor limit if needed.  CLI_USAGE: the plan needs more. */
 int limits_prepare(const struct plan *plan);
 
 #endif

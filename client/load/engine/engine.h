@@ -63,6 +63,7 @@ struct overtaken {
 
 #define FRAME_START 48
 
+/* A reply that repeats the message. */
 struct frame {
 	struct message_id id; /* the message it seems to answer */
 	size_t used;
@@ -105,6 +106,7 @@ struct conn {
 	struct message *ring;
 	struct overtaken *overtaken; /* older than head, oldest first */
 	uint32_t overtaken_count;
+	/* The reply that is being received. */
 	union {
 		struct frame frame;	/* compared with the message */
 		struct framing framing; /* EXPECT_FRAMED */
@@ -155,6 +157,7 @@ struct engine_steps {
 	size_t count;
 };
 
+/* What run.c and all engines share. */
 struct control {
 	const struct plan *plan;
 	const struct target *target;
@@ -240,7 +243,7 @@ int engine_init(struct engine *e, struct control *control, int number);
 void engine_fini(struct engine *e);
 int engine_start(struct engine *e);
 
-/* With a stack of its own size: the default may be too small. */
+/* With a stack of its own size: the default, RLIMIT_STACK, may be too small. */
 int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
 
 /* Add the connections to the summary, once the thread has ended. */
@@ -251,7 +254,7 @@ void engine_wake(struct engine *e);
 /* Start a connection; of churn, plan its message first. */
 void conn_open(struct engine *e, struct conn *c, int64_t now);
 
-/* error is 0 or an errno; took is 0 for the time since it began. */
+/* error is 0 or an errno; took is 0 for the time since connecting began. */
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took);
 
@@ -386,6 +389,7 @@ static inline uint64_t conn_seed(const struct engine *e, const struct conn *c)
 	return random_mix(random_mix(e->plan->seed) ^ c->id);
 }
 
+/* Only with EXPECT_FRAMED. */
 static inline struct reply_rule *reply_rule(const struct engine *e,
 					    uint64_t seq)
 {

@@ -114,7 +114,10 @@ struct judge {
 	size_t len; /* 0: none */
 };
 
-/* NULL, or what is wrong, until the next call; judge_fini() in any case. */
+/*
+ * Returns NULL, or what is wrong, a text valid until the next call;
+ * judge_fini() in any case.
+ */
 const char *judge_init(struct judge *j, const struct expectation *x);
 void judge_fini(struct judge *j);
 

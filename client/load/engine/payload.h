@@ -32,7 +32,7 @@ struct payload {
 	const struct plan *plan;
 	bool is_numbered; /* long enough for a number */
 	bool is_lines;
-	bool is_plain; /* see "plain messages" below */
+	bool is_plain; /* see "Plain messages" below */
 	size_t size;   /* of every message; 0: sizes differ */
 	size_t run;    /* plain messages made in one go, a power of 2 */
 	char noise[2 * PAYLOAD_NOISE];
@@ -54,6 +54,7 @@ void payload_fill(const struct payload *p, struct message_id id, int64_t at,
 bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 		     const char *data, size_t len);
 
+/* data has PAYLOAD_NUMBER bytes; false: they are no number. */
 bool payload_read_id(struct message_id *ret, const char *data);
 
 /*

@@ -58,7 +58,10 @@ struct load_script {
 	char *source;	/* the file; match expressions refer to it */
 };
 
-/* Takes over source, with room for a NUL; script_fini() in any case. */
+/*
+ * Takes over source, which has room for a NUL behind its len bytes;
+ * script_fini() in any case.  Returns false after printing an error.
+ */
 bool script_parse(struct load_script *ret, const char *path, char *source,
 		  size_t len);
 void script_fini(struct load_script *s);

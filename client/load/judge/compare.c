@@ -108,6 +108,7 @@ static void judge_shift(struct comparison *c, bool is_less_better,
 		c->word = COMPARE_SAME;
 }
 
+/* The differences are sorted. */
 static void find_shift(struct comparison *c, const double *differences,
 		       size_t m, size_t n, double scale, double wider)
 {

@@ -40,6 +40,7 @@ struct gates {
 	bool needs_trust; /* --strict: the verdict is a gate, too */
 };
 
+/* Returns false after printing an error. */
 bool gates_add(struct gates *g, const char *text);
 
 /* Does a gate fail whatever the rest of the run brings? */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A percentile is a lower bound if unanswered messages could raise it more. */
+/* A percentile that unanswered messages may raise by more is a lower bound. */
 #define WORSE 1.05
 
 const char *const clock_names[CLOCK_KINDS] = {

@@ -236,6 +236,7 @@ struct result {
 	const char *tls_why; /* of the first error of TLS; NULL: none */
 	struct bad_reply first_bad;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
+	/* The main clock without and with bad clients. */
 	struct histogram *without_bad_clients,
 		*with_bad_clients; /* NULL: none */
 	struct censored without_censored, with_censored;
@@ -254,6 +255,7 @@ enum clock_kind result_main_clock(const struct plan *p);
 /* Replies to messages sent in the measured part. */
 uint64_t result_answered_in_time(const struct result *r);
 
+/* These, a second. */
 double result_rate(const struct result *r);
 
 /*

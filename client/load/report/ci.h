@@ -23,10 +23,10 @@ int markdown_write(const char *path, const struct result *r,
  */
 struct metrics_file {
 	const struct plan *plan;
-	const char *path; /* NULL: not asked for */
-	uint64_t bytes_in, bytes_out;
-	int64_t written_at; /* the second that was written last */
-	bool has_failed;    /* which was reported */
+	const char *path;	      /* NULL: not asked for */
+	uint64_t bytes_in, bytes_out; /* so far */
+	int64_t written_at;	      /* the second that was written last */
+	bool has_failed;	      /* which was reported */
 };
 
 void metrics_file_watch(struct metrics_file *m, const struct progress *p);

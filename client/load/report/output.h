@@ -30,7 +30,7 @@ bool output_is_standard(const char *path);
 
 /*
  * Missing files are created, existing ones keep their content for now.  Returns
- * false after printing an error.
+ * false after printing an error, also if two are one file.
  */
 bool outputs_check(const struct output *outputs, size_t count);
 
