@@ -99,9 +99,10 @@ FILE *stream_err(void)
 
 int stream_flush(void)
 {
-	if (fflush(stream_out()) != 0 && output.error == 0)
-		output.error = -errno;
-	return output.error;
+	FILE *out = stream_out();
+	int rc = fflush(out) != 0 ? -errno : ferror(out) ? -EIO : 0;
+
+	return output.error != 0 ? output.error : rc;
 }
 
 int stream_fileno(FILE *file)
