@@ -44,6 +44,8 @@ static _Atomic bool fence_is_none;
 /* Of the acceptor, while it waits for longer than the monitor does. */
 static struct wr_poller *_Atomic acceptor_poller;
 static _Atomic bool acceptor_waits_long;
+/* Then only an event ends that wait. */
+static _Atomic bool acceptor_has_no_timeout;
 
 /* A thread that adopts is held between the gate and the workers. */
 #define LONG_HOLD_MS 300
@@ -163,6 +165,8 @@ int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 		return __real_wr_poller_wait(p, ev, max, timeout_ms);
 	held_at(&acceptor_waits);
 	atomic_store(&acceptor_poller, p);
+	if (timeout_ms > 1000 && atomic_load(&acceptor_has_no_timeout))
+		timeout_ms = -1;
 	atomic_store(&acceptor_waits_long, timeout_ms < 0 || timeout_ms > 1000);
 	rc = __real_wr_poller_wait(p, ev, max, timeout_ms);
 	atomic_store(&acceptor_waits_long, false);
@@ -396,6 +400,23 @@ START_TEST(a_wake_reaches_a_server_at_rest)
 	ck_assert_int_eq(weir_ref_wake(atomic_load(&conn)), 0);
 	client_expect(c, "awake\n");
 	weir_unref(atomic_load(&conn));
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_listener_that_is_added_wakes_a_server_at_rest)
+{
+	struct server *s;
+	char address[160];
+
+	atomic_store(&acceptor_has_no_timeout, true);
+	s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+	UNTIL(acceptor_rests());
+	ck_assert_int_eq(server_listen(s, "127.0.0.1:0",
+				       WEIR_SERVICE(.readable = echo_lines)),
+			 1);
+	server_address(s, 1, address, sizeof(address));
+	client_expect_echo(client_open_at(address), "hello\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -859,6 +880,7 @@ int main(void)
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
 		a_handshake_under_way_at_the_fence_has_its_time,
 		a_wake_reaches_a_server_at_rest,
+		a_listener_that_is_added_wakes_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		a_client_that_connects_after_a_change_meets_the_new_values,
 		a_write_that_was_sent_in_part_is_kept_at_a_lower_total,
