@@ -128,7 +128,9 @@ def environment():
              "WEIR_HLOG_TOOL": "tests/programs/hlog_tool",
              "WEIR_DENY": "tests/programs/deny",
              "WEIR_BROKEN_SHIM": "tests/programs/.libs/broken_shim.so",
-             "WEIR_SIGNAL_SHIM": "tests/programs/.libs/signal_shim.so"}
+             "WEIR_SIGNAL_SHIM": "tests/programs/.libs/signal_shim.so",
+             "WEIR_TLS_PROXY": "tests/tls/tls_proxy",
+             "WEIR_TLS_SWITCH": "tests/tls/.libs/tls_switch.so"}
     env = dict(os.environ, srcdir=TREE, PYTHONDONTWRITEBYTECODE="1",
                WEIR_TEST_SLOW="1", CC="cc", NM="nm", MALLOC_PERTURB_="165")
     env.update((name, os.path.join(BUILD, path))
