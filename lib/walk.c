@@ -101,7 +101,7 @@ int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size)
 		struct weir_conn *c = wr_table_find(core->table, i);
 		bool is_there;
 
-		if (!wr_conn_is_in_use(c) || !wr_conn_pin(c))
+		if (!wr_conn_pin(c))
 			continue;
 		is_there = describe(c, &info);
 		wr_conn_unpin(c);

@@ -69,6 +69,10 @@ static _Atomic bool relay_sleeps;
 static _Thread_local weir_server *ends_in;
 static _Atomic bool is_seen_without_its_time;
 
+/* A worker that has closed a connection walks over all, before it drops it. */
+static _Thread_local weir_server *walks_in;
+static _Atomic int shown_by_walk = -1;
+
 static _Atomic bool clock_stands; /* of the acceptor */
 static struct timespec stands_at;
 
@@ -108,6 +112,23 @@ static void look_at_counts(weir_server *s)
 	ends_in = s;
 }
 
+static int count_one(const struct weir_conn_info *info, void *arg)
+{
+	(void)info;
+	++*(int *)arg;
+	return 0;
+}
+
+static void count_shown(weir_server *s)
+{
+	int shown = 0;
+
+	ck_assert_int_eq(weir_server_each(s, count_one, &shown,
+					  sizeof(struct weir_conn_info)),
+			 0);
+	atomic_store(&shown_by_walk, shown);
+}
+
 static bool is_acceptor(void)
 {
 	char name[16] = "";
@@ -135,11 +156,11 @@ int __wrap_wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __real_wr_listener_fence(struct wr_listener *l);
 int __wrap_wr_listener_fence(struct wr_listener *l);
 
-struct wr_service;
-void __real_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
-			  int fd, int64_t now);
-void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
-			  int fd, int64_t now);
+struct wr_stats;
+void __real_wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
+void __wrap_wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
+void __real_wr_table_free_service(struct weir_conn *c);
+void __wrap_wr_table_free_service(struct weir_conn *c);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
@@ -189,8 +210,7 @@ long __wrap_wr_sys_preemptions(void)
 	return atomic_fetch_add(&count, 1);
 }
 
-void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
-			  int fd, int64_t now)
+void __wrap_wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to)
 {
 	if (is_adopter) {
 		atomic_store(&adopter_begins, true);
@@ -198,7 +218,14 @@ void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		       now_ms() < begins_at + LONG_HOLD_MS)
 			poll_sleep();
 	}
-	__real_wr_conn_begin(c, service, fd, now);
+	__real_wr_conn_move(c, stats, to);
+}
+
+void __wrap_wr_table_free_service(struct weir_conn *c)
+{
+	if (walks_in)
+		count_shown(walks_in);
+	__real_wr_table_free_service(c);
 }
 
 /*
@@ -616,6 +643,25 @@ START_TEST(a_connection_that_is_seen_as_ended_is_seen_with_its_time)
 }
 END_TEST
 
+static void walk_from_here(weir_conn *c, void *arg)
+{
+	(void)arg;
+	walks_in = weir_conn_server(c);
+}
+
+START_TEST(a_walk_does_not_show_a_connection_that_has_just_ended)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines,
+					      .closed = walk_from_here));
+
+	client_close(client_open_and_echo(s, "hello\n"));
+	UNTIL(listener_stats(s, 0).ledger.completed == 1);
+	ck_assert_int_eq(shown_by_walk, 0);
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---------------------------------------------- connections of the program */
 
 struct adoption {
@@ -885,6 +931,7 @@ int main(void)
 		a_client_that_connects_after_a_change_meets_the_new_values,
 		a_write_that_was_sent_in_part_is_kept_at_a_lower_total,
 		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
+		a_walk_does_not_show_a_connection_that_has_just_ended,
 		a_stop_finds_a_connection_that_is_being_adopted,
 		a_cut_of_a_side_that_has_hung_up_ends_a_relay,
 		a_reset_behind_a_time_stamp_ends_a_relay);
