@@ -191,9 +191,9 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 }
 
 /*
- * When output no longer holds the input, the peer has all of read_ms again.
- * The output of other connections may be what was sent: then this one's part of
- * outbox_total has grown.
+ * read_ms does not apply while unsent output holds the input, and begins again
+ * after that.  The output of other connections may be what was sent: then this
+ * one's part of outbox_total has grown.
  */
 static bool is_message_held(struct weir_conn *c, bool has_output)
 {

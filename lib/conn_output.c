@@ -291,18 +291,14 @@ static int map_send_error(const struct weir_conn *c, int rc)
 
 /*
  * "No time counts while we keep the peer waiting": first_byte_ms and idle_ms do
- * not apply while output is unsent, nor does read_ms while unsent output holds
- * the input.  They begin again after that; only first_byte_ms of a connection
- * of weir_dial() counts from the dial.
+ * not apply while output is unsent, and begin again after that; only
+ * first_byte_ms of a connection of weir_dial() counts from the dial.  For
+ * read_ms, see is_message_held().
  */
-static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
+static void note_all_sent(struct weir_conn *c)
 {
 	int64_t now = wr_now_ns();
 
-	if (was_held && c->in.message_at && !wr_conn_is_congested(c))
-		c->in.message_at = now;
-	if (!is_all_sent)
-		return;
 	if (now > c->active_at)
 		wr_conn_set_active(c, now);
 	if (c->table && c->in.received == 0 && !(c->rare & WR_RARE_INPUT_OFF))
@@ -311,18 +307,17 @@ static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
 
 int wr_conn_flush(struct weir_conn *c)
 {
-	bool was_left, was_held;
+	bool was_left;
 	int rc;
 
 	wr_word_lock(&c->lock);
 	was_left = c->out.was_left;
-	was_held = was_left && wr_conn_is_congested(c);
 	rc = send_locked(c, c->ctx, NULL);
 	if (rc == WR_FLUSH_YIELDED)
 		c->out.was_left = true;
 	wr_word_unlock(&c->lock);
-	if (was_left)
-		restart_clocks(c, rc == WR_FLUSH_DONE, was_held);
+	if (was_left && rc == WR_FLUSH_DONE)
+		note_all_sent(c);
 	return map_send_error(c, rc);
 }
 
@@ -521,8 +516,10 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		rc = wr_conn_may_wait(c) ? put_waiting_locked(c, &rest)
 					 : put_at_once_locked(c, &rest);
 	wr_word_unlock(&c->lock);
-	if (rest.has_waited)
-		restart_clocks(c, !wr_conn_has_output(c), true);
+	if (rest.has_waited && c->in.message_at) /* no input was read */
+		c->in.message_at = wr_now_ns();
+	if (rest.has_waited && !wr_conn_has_output(c))
+		note_all_sent(c);
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 

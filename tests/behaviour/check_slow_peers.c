@@ -232,13 +232,36 @@ static int say_much_inside_a_line(weir_conn *c, void *arg)
 	return rc == WEIR_AGAIN ? WEIR_WAIT : rc;
 }
 
+/* The session waits for the rest of a line, and then in its write. */
+static int write_much_inside_a_line(weir_conn *c, void *arg)
+{
+	const void *data;
+	char line[32];
+	ssize_t n;
+
+	(void)arg;
+	if (weir_conn_peek(c, &data, 1) <= 0)
+		return WEIR_CLOSE;
+	weir_conn_set_timer(c, 1);
+	n = weir_conn_read_line(c, line, sizeof(line));
+	if (n == -EINTR && greet_with_much(c, NULL) == WEIR_AGAIN)
+		n = weir_conn_read_line(c, line, sizeof(line));
+	return n > 0 ? weir_conn_write(c, line, (size_t)n) : (int)n;
+}
+
 /* Its output holds the input for longer than a message may take. */
 static struct server *serve_halves(struct end *e)
 {
-	return serve(NULL, WEIR_SERVICE(.readable = say_much_inside_a_line,
-					.closed = note_end, .arg = e,
-					.outbox_mark = MUCH / 2,
-					.read_ms = PATIENCE_MS));
+	bool is_session = e->is_session;
+
+	return serve(
+		NULL,
+		WEIR_SERVICE(.session = is_session ? write_much_inside_a_line
+						   : NULL,
+			     .readable =
+				     is_session ? NULL : say_much_inside_a_line,
+			     .closed = note_end, .arg = e,
+			     .outbox_mark = MUCH / 2, .read_ms = PATIENCE_MS));
 }
 
 static struct client *say_half_a_line(struct server *s)
@@ -246,13 +269,13 @@ static struct client *say_half_a_line(struct server *s)
 	struct client *c = client_open_small(s, 4096);
 
 	client_send(c, "half ");
-	UNTIL(stats(s).unsent > 0 && stats(s).parked == 1);
+	UNTIL(client_has_input(c)); /* and takes none of it */
 	return c;
 }
 
-START_TEST(a_message_that_is_held_is_not_late)
+static void finish_a_held_line(bool is_session)
 {
-	struct end e = { .at = 0 };
+	struct end e = { .is_session = is_session };
 	struct server *s = serve_halves(&e);
 	struct client *c = say_half_a_line(s);
 	int64_t since = now_ms();
@@ -264,11 +287,17 @@ START_TEST(a_message_that_is_held_is_not_late)
 	client_expect_last(c, "half a line\n");
 	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
 }
+
+START_TEST(a_message_that_is_held_is_not_late)
+{
+	finish_a_held_line(false);
+	finish_a_held_line(true);
+}
 END_TEST
 
-START_TEST(the_time_for_a_message_begins_again_when_input_is_read)
+static void finish_no_held_line(bool is_session)
 {
-	struct end e = { .at = 0 };
+	struct end e = { .is_session = is_session };
 	struct server *s = serve_halves(&e);
 	struct client *c = say_half_a_line(s);
 	int64_t since = now_ms();
@@ -280,6 +309,12 @@ START_TEST(the_time_for_a_message_begins_again_when_input_is_read)
 	ck_assert_int_eq(atomic_load(&e.why), WEIR_END_READ);
 	ck_assert_int_ge(atomic_load(&e.at) + 1, since + PATIENCE_MS);
 	server_stop_and_check(s);
+}
+
+START_TEST(the_time_for_a_message_begins_again_when_input_is_read)
+{
+	finish_no_held_line(false);
+	finish_no_held_line(true);
 }
 END_TEST
 
