@@ -7,23 +7,9 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 
-from weirtest import (DEADLINE, Server, TestCase, connect, main, program,
-                      read_exactly, run, until)
-
-# Called with the count of descriptors, these, and a command line.  Starts that
-# with the descriptors moved to 3 and up, as a service manager does.
-ACTIVATE = """
-import fcntl, os, sys
-count = int(sys.argv[1])
-fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 100)
-       for fd in sys.argv[2:2 + count]]
-for i, fd in enumerate(fds):
-    os.dup2(fd, 3 + i)
-os.environ.setdefault("LISTEN_PID", str(os.getpid()))
-os.execv(sys.argv[2 + count], sys.argv[2 + count:])
-"""
+from weirtest import (DEADLINE, Server, TestCase, connect, main, passing,
+                      program, read_exactly, run, until)
 
 CLOEXEC = 0o2000000
 
@@ -35,19 +21,9 @@ class Base(TestCase):
         return [stack.enter_context(socket.create_server(("127.0.0.1", 0)))
                 for _ in range(count)]
 
-    def passing(self, sockets, names, **settings):
-        """For a program that gets these sockets under these names."""
-        env = dict(os.environ, LISTEN_FDS=str(len(sockets)))
-        if names is not None:
-            env["LISTEN_FDNAMES"] = names
-        fds = [sock.fileno() for sock in sockets]
-        return {"under": [sys.executable, "-c", ACTIVATE, str(len(fds)),
-                          *map(str, fds)],
-                "pass_fds": fds, "env": dict(env, **settings)}
-
     def refused(self, sockets, names, *args, **settings):
         """What a server says that does not start with these."""
-        how = self.passing(sockets, names, **settings)
+        how = passing(sockets, names, **settings)
         under = how.pop("under")
         return subprocess.run([*under, program("WEIR_SERVER"), *args],
                               stdin=subprocess.DEVNULL, capture_output=True,
@@ -67,7 +43,7 @@ class Names(Base):
     def test_names_count_and_not_positions(self):
         one, two = self.listeners(2)
         with Server("daytime@fd:clock", "echo@fd:echo",
-                    **self.passing([one, two], "echo:clock")) as server:
+                    **passing([one, two], "echo:clock")) as server:
             self.assertEqual([server.address(i) for i in range(2)],
                              [where_of(two), where_of(one)])
             self.check_echo(where_of(one))
@@ -76,7 +52,7 @@ class Names(Base):
     def test_two_of_one_name_are_two_listeners(self):
         sockets = self.listeners(3)
         with Server("echo@fd:echo", "daytime@fd:clock",
-                    **self.passing(sockets, "echo:clock:echo")) as server:
+                    **passing(sockets, "echo:clock:echo")) as server:
             self.assertEqual([server.address(i) for i in range(3)],
                              [where_of(sockets[i]) for i in (0, 2, 1)])
             self.check_echo(where_of(sockets[0]))
@@ -87,7 +63,7 @@ class Names(Base):
         for names in (None, ":"):
             sockets = self.listeners(2)
             with Server("echo@fd:unknown",
-                        **self.passing(sockets, names)) as server:
+                        **passing(sockets, names)) as server:
                 for sock in sockets:
                     self.check_echo(where_of(sock))
                 self.assertEqual(server.stop()[0], 0)
@@ -95,7 +71,7 @@ class Names(Base):
     def test_numbers_and_names_together(self):
         one, two = self.listeners(2)
         with Server("echo@fd:3", "echo@fd:other", "echo@127.0.0.1:0",
-                    **self.passing([one, two], "echo:other")) as server:
+                    **passing([one, two], "echo:other")) as server:
             for i in range(3):
                 self.check_echo(server.address(i))
             self.assertEqual(server.stop()[0], 0)
@@ -106,7 +82,7 @@ class Names(Base):
             sockets = self.listeners(1)
             with Server("echo@127.0.0.1:0", "daytime@fd:" + name,
                         "--control", path,
-                        **self.passing(sockets, name)) as server:
+                        **passing(sockets, name)) as server:
                 self.assertTrue(os.path.exists(path))
                 self.check_echo(server.address())
                 self.assertEqual(server.address(1), where_of(sockets[0]))
@@ -117,7 +93,7 @@ class Names(Base):
         for where in "fd:pages", "fd:3":
             sockets = self.listeners(1)
             with Server("--status", where, "echo@127.0.0.1:0",
-                        **self.passing(sockets, "pages")) as server:
+                        **passing(sockets, "pages")) as server:
                 with connect(where_of(sockets[0])) as client:
                     client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
                     self.assertEqual(read_exactly(client, 12), b"HTTP/1.1 200")
@@ -139,7 +115,7 @@ class Names(Base):
 
     def test_no_program_inherits_them(self):
         sockets = self.listeners(2)
-        with Server("echo@fd:unknown", **self.passing(sockets, None)) as server:
+        with Server("echo@fd:unknown", **passing(sockets, None)) as server:
             for fd in 3, 4:
                 with open("/proc/%d/fdinfo/%d" % (server.pid, fd)) as info:
                     flags = int(info.read().split("flags:")[1].split()[0], 8)
@@ -147,8 +123,8 @@ class Names(Base):
             server.stop()
 
     def test_another_process_is_not_meant(self):
-        with Server(**self.passing(self.listeners(1), "echo",
-                                   LISTEN_PID="1")) as server:
+        with Server(**passing(self.listeners(1), "echo",
+                              LISTEN_PID="1")) as server:
             self.assertEqual(server.stop()[0], 0)
 
 
@@ -205,7 +181,7 @@ class Kept(Base):
         clients = [connect(address) for address in where]
         for client in clients:
             client.sendall(b"hello")
-        with self.serve(*args, **self.passing(
+        with self.serve(*args, **passing(
                 list(kept.values()), ":".join(kept))) as server:
             self.assertEqual([server.address(i) for i in range(2)], where)
             for client in clients:
@@ -224,7 +200,7 @@ class Kept(Base):
             self.assertEqual(server.stop()[0], 0)
         self.rest()
         name = one.partition("FDNAME=")[2]
-        with self.serve(*args, **self.passing(
+        with self.serve(*args, **passing(
                 [first, second], name + ":" + name)) as server:
             self.assertEqual([server.address(i) for i in range(2)], where)
             self.assertEqual(server.stop()[0], 0)
@@ -233,7 +209,7 @@ class Kept(Base):
 
     def test_one_that_no_operand_has_any_more_is_given_back(self):
         [sock] = self.listeners(1)
-        with self.serve("echo@127.0.0.1:0", **self.passing(
+        with self.serve("echo@127.0.0.1:0", **passing(
                 [sock], "~127.0.0.1,1")) as server:
             self.assertEqual(self.next()[0],
                              "FDSTOREREMOVE=1\nFDNAME=~127.0.0.1,1")

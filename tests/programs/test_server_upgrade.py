@@ -16,9 +16,9 @@ import subprocess
 import sys
 import threading
 
-from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask, connect, main, program,
-                      read_all, read_exactly, run, shared_libraries, stuff,
-                      until)
+from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
+                      connect, main, passing, program, read_all, read_exactly,
+                      run, shared_libraries, stuff, until)
 
 LONG = 3 * DEADLINE  # more than an upgrade may take
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
@@ -187,6 +187,17 @@ class Upgrade(Base):
             self.assertEqual(server.process.wait(LONG), 0)
             self.assertNotEqual(self.pid(), server.pid)
             self.check_echo(server.address())
+            self.end_last(server)
+
+    def test_a_passed_socket_may_have_the_name_of_one_of_ours(self):
+        with socket.create_server(("127.0.0.1", 0)) as passed, \
+                self.serve("echo@fd:control", **passing(
+                    [passed], "control", self.env)) as server:
+            where = "127.0.0.1:%d" % passed.getsockname()[1]
+            for _ in range(2):
+                self.upgrade()
+                self.assertEqual(self.ctl("ready").returncode, 0)
+                self.check_echo(where)
             self.end_last(server)
 
     def test_under_load_nothing_is_lost_or_refused(self):

@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -320,6 +321,31 @@ class FirstServer(Server):
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+# Called with the count of descriptors, these, and a command line.  Starts that
+# with the descriptors moved to 3 and up, as a service manager does.
+ACTIVATE = """
+import fcntl, os, sys
+count = int(sys.argv[1])
+fds = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 100)
+       for fd in sys.argv[2:2 + count]]
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
+os.execv(sys.argv[2 + count], sys.argv[2 + count:])
+"""
+
+
+def passing(sockets, names, env=None, **settings):
+    """For a program that gets these listening sockets under these names."""
+    env = dict(env or os.environ, LISTEN_FDS=str(len(sockets)))
+    if names is not None:
+        env["LISTEN_FDNAMES"] = names
+    fds = [sock.fileno() for sock in sockets]
+    return {"under": [sys.executable, "-c", ACTIVATE, str(len(fds)),
+                      *map(str, fds)],
+            "pass_fds": fds, "env": dict(env, **settings)}
 
 
 def connect(where, timeout=DEADLINE):
