@@ -493,9 +493,7 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 static bool has_to_retire(const struct engine *e, const struct conn *c,
 			  int64_t now)
 {
-	bool is_over = e->is_ending || now >= e->end_at;
-
-	return now >= c->retire_at && (!is_over || c->retire_at == 0);
+	return now >= c->retire_at && (!e->is_ending || c->retire_at == 0);
 }
 
 static void retire(struct engine *e, struct conn *c, int64_t now)
