@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import unittest
 
 from weirtest import (Server, TestCase, Terminal, is_built_without, main,
                       program, run, until)

@@ -22,7 +22,7 @@ class Cookbook(ExampleTest):
         self.assertEqual(peer.hears(), text + "\n")
 
     @unittest.skipUnless(os.path.exists("examples/cookbook/starttls"),
-                         "this build has no TLS")
+                         "built without TLS")
     @unittest.skipUnless(certificates.OPENSSL, "openssl is not installed")
     def test_starttls_begins_in_clear_and_goes_on_encrypted(self):
         folder = self.folder()

@@ -242,7 +242,7 @@ class Commands(TestCase):
             "\nwait $!\ncmp pushed load.prom && echo pushed\n" +
             "rc=0\n" + compare.rstrip() + " || rc=$?\necho rc=$rc")
         if "jansson" in output:
-            self.skipTest("this build has no jansson")
+            self.skipTest("built without jansson")
         self.assertIn("\npushed\n", output)
         # It is worse, or not, or that cannot be told.
         self.assertRegex(output, r"(?s)95% interval\n.*\nrc=[013]$")

@@ -6,26 +6,16 @@ import json
 import os
 import resource
 import signal
-import unittest
 
-from weirtest import Server, TestCase, main, run
+from weirtest import Server, TestCase, built_with, main, run
 
 
 def load(where, *options, **kwargs):
     return run("WEIR_CLIENT", "load", where, *options, **kwargs)
 
 
-def why_unavailable():
-    """Of --json, --html and --hlog, or None."""
-    answer = load("127.0.0.1:1", "-n", "1", "--json", "/dev/null", "--hlog",
-                  "/dev/null")
-    for what in (b"jansson", b"zlib"):
-        if b"no " + what in answer.stderr:
-            return "this build has no " + what.decode()
-    return None
-
-
-@unittest.skipIf(why_unavailable(), why_unavailable())
+@built_with("jansson")
+@built_with("zlib")
 class Outputs(TestCase):
     def setUp(self):
         self.server = self.enterContext(Server("echo@127.0.0.1:0"))

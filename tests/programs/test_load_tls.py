@@ -12,12 +12,11 @@ import socket
 import ssl
 import subprocess
 import time
-import unittest
 
 from certificates import OPENSSL, make_certificate
 from test_client_tls import TLSCase, is_built
 from test_load_reports import documented, fields
-from weirtest import (DEADLINE, PythonServer, TestCase, free_port,
+from weirtest import (DEADLINE, PythonServer, TestCase, built_with, free_port,
                       is_listening, main, mostly, run, until)
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -70,14 +69,8 @@ class Options(TestCase):
                        option + ": /nowhere/x.pem: no such")
 
 
+@built_with("jansson")
 class LoadCase(TLSCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if b"jansson" in load("127.0.0.1:1", "-n", "1", "--json",
-                              "/dev/null").stderr:
-            raise unittest.SkipTest("this build has no jansson")
-
     def load(self, where, *options, status=0, trust=None):
         """The result as JSON."""
         path = os.path.join(self.folder(), "run.json")

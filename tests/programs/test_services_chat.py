@@ -9,12 +9,11 @@ import re
 import signal
 import socket
 import threading
-import unittest
 
 import documents
-from weirtest import (DEADLINE, Server, Terminal, TestCase, connect,
-                      is_built_without, is_stopped, main, read_all,
-                      read_exactly, read_pieces, reset, until)
+from weirtest import (DEADLINE, Server, Terminal, TestCase, built_with,
+                      connect, is_stopped, main, read_all, read_exactly,
+                      read_pieces, reset, until)
 
 WAIT = b"Please wait, somebody else is talking.\n"
 TURN = b"It is your turn.\n"
@@ -426,7 +425,7 @@ class AtAConsole(TestCase):
         terminal.expect(b"drained ")
         self.assertEqual(terminal.end(), 0)
 
-    @unittest.skipIf(is_built_without("libedit"), "built without libedit")
+    @built_with("libedit")
     def test_what_comes_does_not_tear_what_is_being_typed(self):
         terminal = self.serve()
         sock = self.enter(terminal)
@@ -483,7 +482,7 @@ class AtAConsole(TestCase):
         self.assertEqual(third.recv(100), b"welcome")
         self.stop(terminal)
 
-    @unittest.skipIf(is_built_without("libedit"), "built without libedit")
+    @built_with("libedit")
     def test_an_end_of_input_typed_while_the_editor_is_hidden(self):
         # The terminal makes this of a Ctrl-D when the editor takes it back.
         terminal = self.serve()
@@ -515,7 +514,7 @@ class AtAConsole(TestCase):
         # SIGHUP stops the server as well; either is the end.
         self.assertIn(read_all(sock), (LEFT, b""))
 
-    @unittest.skipIf(is_built_without("libedit"), "built without libedit")
+    @built_with("libedit")
     def test_it_goes_on_after_it_was_stopped(self):
         terminal = self.serve()
         sock = self.enter(terminal)
