@@ -192,7 +192,8 @@ def failure_of(test, times, limit):
 
 def hunt_with(mutant, tests, times, limit):
     """(test, what failed in it): the first that fails with the defect."""
-    must(["patch", "-p1", "-F0", "--batch", "-i", mutant.path], TREE,
+    must(["patch", "-p1", "-F0", "--batch",
+          "--no-backup-if-mismatch", "-i", mutant.path], TREE,
          "patch.log")
     try:
         if not compile_for(tests):
