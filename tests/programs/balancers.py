@@ -82,7 +82,7 @@ class Site:
         test.addCleanup(balancer.wait)
         test.addCleanup(balancer.kill)
         connect_soon(self.front).close()
-        until(lambda: os.path.exists(self.stats), "the socket of commands")
+        connect_soon("unix:" + self.stats).close()
 
     def command(self, text):
         with socket.socket(socket.AF_UNIX) as sock:

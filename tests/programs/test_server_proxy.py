@@ -17,8 +17,9 @@ import tempfile
 import unittest
 
 from certificates import OPENSSL, make_certificate
-from weirtest import (DEADLINE, Server, TestCase, connect, free_port, main,
-                      read_all, read_exactly, reset, run, until)
+from weirtest import (DEADLINE, Server, TestCase, connect, connect_soon,
+                      free_port, main, read_all, read_exactly, reset, run,
+                      until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
@@ -418,17 +419,9 @@ class HAProxy(TestCase):
                 path = folder + "/front"
                 front = FRONT % ("unix@" + path, server.address(), option)
                 with Proxy(HAPROXY, "-db", "-f", "@CONFIG@", config=front):
-                    until(lambda: os.path.exists(path), "a front")
-                    with self.connected(path) as client:
+                    with connect_soon("unix:" + path) as client:
                         self.assertEqual(say(client, b"hello\n"), b"hello\n")
                 server.logs(rb"connection \d+ from 127.0.0.1:\d+ to ")
-
-    @staticmethod
-    def connected(path):
-        def attempt():
-            with contextlib.suppress(OSError):
-                return connect("unix:" + path)
-        return until(attempt, "a front")
 
     @contextlib.contextmanager
     def accepting(self, server):
