@@ -247,6 +247,30 @@ END_TEST
 
 /* ---- stages */
 
+/* It would be the first again at once, for as long as it waits. */
+START_TEST(a_connection_that_waits_for_its_last_reply_is_not_due)
+{
+	struct plan plan = { .schedule = PLAN_CONSTANT,
+			     .rate = RATE,
+			     .depth = 1,
+			     .connections = 1 };
+	struct conn c = { .state = CONN_OPEN }, *heap[2];
+	struct engine e = { .plan = &plan,
+			    .end_at = NEVER,
+			    .window = 1,
+			    .conns = &c,
+			    .conn_count = 1,
+			    .heap = heap };
+
+	schedule_begin(&e, &c);
+	schedule_update(&e, &c);
+	ck_assert_ptr_eq(schedule_first(&e), &c);
+	c.is_retiring = true;
+	schedule_update(&e, &c);
+	ck_assert_ptr_null(schedule_first(&e));
+}
+END_TEST
+
 START_TEST(stages_are_followed_exactly)
 {
 	struct plan plan = { .stages = { { 100, 100, 1000000000 },
@@ -300,6 +324,7 @@ int main(void)
 		poisson_instants_have_the_rate_and_are_independent,
 		neighbouring_seeds_share_no_arrivals,
 		poisson_instants_of_a_count_have_the_rate_to_the_end,
+		a_connection_that_waits_for_its_last_reply_is_not_due,
 		what_was_never_sent_is_booked_with_its_age,
 		no_number_of_unsent_messages_is_too_great_to_be_booked);
 }
