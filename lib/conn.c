@@ -192,8 +192,10 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 
 /*
  * read_ms does not apply while unsent output holds the input, and begins again
- * after that.  The output of other connections may be what was sent: then this
- * one's part of outbox_total has grown.
+ * when this finds that it no longer does.  in.is_held tells that it did: the
+ * wait for room may have begun and ended since the last deadline was computed.
+ * The output of other connections may be what was sent: then this one's part of
+ * outbox_total has grown.
  */
 static bool is_message_held(struct weir_conn *c, bool has_output)
 {

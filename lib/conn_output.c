@@ -312,6 +312,8 @@ int wr_conn_flush(struct weir_conn *c)
 
 	wr_word_lock(&c->lock);
 	was_left = c->out.was_left;
+	if (was_left && wr_conn_is_congested(c))
+		c->in.is_held = true;
 	rc = send_locked(c, c->ctx, NULL);
 	if (rc == WR_FLUSH_YIELDED)
 		c->out.was_left = true;
@@ -516,10 +518,11 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		rc = wr_conn_may_wait(c) ? put_waiting_locked(c, &rest)
 					 : put_at_once_locked(c, &rest);
 	wr_word_unlock(&c->lock);
-	if (rest.has_waited && c->in.message_at) /* no input was read */
-		c->in.message_at = wr_now_ns();
-	if (rest.has_waited && !wr_conn_has_output(c))
-		note_all_sent(c);
+	if (rest.has_waited) {
+		c->in.is_held = true;
+		if (!wr_conn_has_output(c))
+			note_all_sent(c);
+	}
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 

@@ -399,7 +399,8 @@ struct weir_config {
  * library checks this after each quarter of write_ms, so a peer that stops
  * reading is ended after at most 1.25 times write_ms.  While output is unsent,
  * first_byte_ms and idle_ms do not apply; they begin again when all of it is
- * sent.  While unsent output holds the input, read_ms does not apply either.
+ * sent.  While unsent output holds the input, read_ms does not apply either; it
+ * begins again after that.
  *
  * When a deadline other than write_ms has passed and a worker is free, expired
  * is called with WEIR_EXPIRED.  It may write a last message;
