@@ -666,7 +666,7 @@ static inline bool wr_conn_may_wait(const struct weir_conn *c)
 	return c->service->set.readable == NULL;
 }
 
-/* Needs no lock: other threads only append bytes. */
+/* Needs no lock: other threads change only the count of bytes. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
 	return wr_outbox_bytes(&c->out.box) > 0 ||
