@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits and times that are no settings, each with its unit and reason. */
+/*
+ * Limits and times that are no settings, each with its unit and reason.  The
+ * size of a buffer that one function uses stands with that function.
+ */
 #ifndef WR_BOUNDS_H
 #define WR_BOUNDS_H
 
