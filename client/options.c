@@ -7,10 +7,12 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <weir.h>
 
 #include "../cli/complete.h"
+#include "../cli/guess.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
 
@@ -84,11 +86,29 @@ static void report_missing(const struct options_syntax *s,
 		  s->command, line);
 }
 
+/* No address lacks a colon. */
+static bool is_misspelt_command(const struct options_syntax *s,
+				const char *word)
+{
+	struct guess guess = { .word = word, .len = strlen(word) };
+
+	for (size_t i = 0; s->commands && s->commands[i]; i++)
+		guess_consider(&guess, s->commands[i]);
+	if (!guess.best || strchr(word, ':'))
+		return false;
+	cli_error("unknown subcommand '%s'; did you mean '%s'? see %s %s "
+		  "--help",
+		  word, guess.best, cli_program(), s->command);
+	return true;
+}
+
 static bool check_operands(const struct options_syntax *s, int count,
 			   char **operands)
 {
 	const struct options_operand *operand = s->operands;
 
+	if (count > 0 && is_misspelt_command(s, operands[0]))
+		return false;
 	for (; operand->name; operand++, operands++)
 		if (count-- == 0) {
 			report_missing(s, operand);

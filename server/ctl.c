@@ -132,7 +132,27 @@ static int print_ctl_help(void)
 	stream_print("Usage: weir-server ctl [OPTION]... REQUEST [ARGUMENT]\n"
 		     "Send a request to a running server.\n");
 	ctl_print_options();
+	stream_print("\nExamples:\n"
+		     "  weir-server ctl stats\n"
+		     "  weir-server ctl -c /run/echo/control log-level "
+		     "debug\n");
 	return cli_flush();
+}
+
+static const char *request_name_at(size_t i)
+{
+	return i < sizeof(requests) / sizeof(requests[0]) ? requests[i].name
+							  : NULL;
+}
+
+static bool is_request(const char *name)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (strcmp(requests[i].name, name) == 0)
+			return true;
+	cli_report_unknown("request", name, strlen(name), request_name_at,
+			   "see weir-server ctl --help");
+	return false;
 }
 
 static bool join_words(struct ctl *ctl, int count, char **words)
@@ -156,7 +176,7 @@ static bool join_words(struct ctl *ctl, int count, char **words)
 		len += (size_t)snprintf(ctl->request + len,
 					sizeof(ctl->request) - len, " --json");
 	if (len + 1 < sizeof(ctl->request))
-		return true;
+		return is_request(words[0]);
 	cli_error("ctl: the request is too long");
 	return false;
 }

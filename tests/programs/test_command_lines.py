@@ -10,8 +10,8 @@ import shutil
 import subprocess
 import tempfile
 
-from weirtest import (Server, TestCase, Terminal, is_built_without, main,
-                      program, run, until)
+from weirtest import (Server, Terminal, TestCase, built_with, is_built_without,
+                      main, program, run, until)
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 COMPLETIONS = os.path.join(TOP, "completions")
@@ -131,6 +131,9 @@ class Guesses(TestCase):
                 ("WEIR_CLIENT", ["talk", ":1", "--liens"], "--lines"),
                 ("WEIR_CLIENT", ["load", ":1", "--conections=3"],
                  "--connections"),
+                ("WEIR_CLIENT", ["load", "fnid", "127.0.0.1:1"], "find"),
+                ("WEIR_CLIENT", ["load", "comapre", "a", "b"], "compare"),
+                ("WEIR_SERVER", ["ctl", "drian"], "drain"),
                 ("WEIR_SERVER", ["--wrokers", "3"], "--workers"),
                 ("WEIR_SERVER", ["eco@:0"], "echo"),
                 ("WEIR_SERVER", ["colect@:0"], "collect")):
@@ -144,6 +147,9 @@ class Guesses(TestCase):
         for variable, line in (("WEIR_CLIENT", ["x", ":1"]),
                                ("WEIR_CLIENT", ["talk", ":1", "--bogus"]),
                                ("WEIR_CLIENT", ["a" * 1000, ":1"]),
+                               ("WEIR_CLIENT", ["load", "find:1", "x"]),
+                               ("WEIR_CLIENT", ["load", "host"]),
+                               ("WEIR_SERVER", ["ctl", "x"]),
                                ("WEIR_SERVER", ["--" + "w" * 1000]),
                                ("WEIR_SERVER", ["@:0"]),
                                ("WEIR_SERVER", ["zzz@:0"])):
@@ -166,6 +172,36 @@ class Examples(TestCase):
                 done = run("WEIR_SERVER", "--check", *shlex.split(line)[1:])
                 self.assertEqual((done.returncode, done.stderr), (0, b""))
 
+    def test_the_requests_of_its_examples_are_answered(self):
+        control = self.folder() + "/control"
+        with Server("echo@127.0.0.1:0", "--control", control):
+            for line in self.examples("WEIR_SERVER", "ctl"):
+                words = [control if word.startswith("/") else word
+                         for word in shlex.split(line)[1:]]
+                if control not in words:
+                    words[1:1] = ["-c", control]
+                with self.subTest(line=line):
+                    done = run("WEIR_SERVER", *words)
+                    self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    @built_with("jansson")
+    @built_with("zlib")
+    def test_the_examples_for_results_work(self):
+        folder = self.folder()
+        with Server("echo@127.0.0.1:0") as server:
+            for name in "old", "new", "one", "two":
+                run("WEIR_CLIENT", "load", server.address(), "-c", "2", "-d",
+                    "300ms", "--json", name + ".json", "--hlog",
+                    name + ".hlog", cwd=folder)
+            for command in (["load", "compare"], ["load", "merge"]):
+                for line in self.examples("WEIR_CLIENT", *command):
+                    with self.subTest(line=line):
+                        done = run("WEIR_CLIENT", *shlex.split(line)[1:],
+                                   cwd=folder)
+                        # The new one may be worse, or not known to be better.
+                        self.assertIn(done.returncode, (0, 1, 3), done.stderr)
+                        self.assertIn(b" p99", done.stdout)
+
     def test_the_examples_of_the_client_work(self):
         with tempfile.TemporaryDirectory() as folder:
             page = folder + "/page"
@@ -178,8 +214,8 @@ class Examples(TestCase):
                                 ("3000", 3)):
                     self.place = {**getattr(self, "place", {}),
                                   "127.0.0.1:" + port: server.address(i)}
-                for command in (["talk"], ["chat"], ["fetch"], ["send"],
-                                ["load"]):
+                for command in ([], ["talk"], ["chat"], ["fetch"], ["send"],
+                                ["load"], ["load", "find"]):
                     for line in self.examples("WEIR_CLIENT", *command):
                         with self.subTest(line=line):
                             self.works(line, folder)
@@ -192,6 +228,8 @@ class Examples(TestCase):
                      for word in shlex.split(text)[1:]]
         if arguments[0] == "load":
             arguments += ["-c", "2", "-d", "300ms", "--gate", "p99<60s"]
+        if arguments[1] == "find":
+            arguments += ["--min", "100", "--max", "200"]
         done = run("WEIR_CLIENT", *arguments, input=b"hello\nwindup\n",
                    cwd=folder)
         # On a busy machine a gate or the verdict may be missed.

@@ -149,13 +149,13 @@ class Requests(Base):
 
     def test_what_is_no_request(self):
         with self.serve() as server:
-            for words in (["nonsense"], ["stats", "x"], ["drain", "--", "x"],
+            for words in (["stats", "x"], ["drain", "--", "x"],
                           ["log-level", "info", "debug"], ["ready", "-j"]):
                 self.refused(*words)
-            for words in ([], ["stats", ""], ["a b"], ["--nonsense"],
-                          ["x" * 2000]):
+            for words in ([], ["nonsense"], ["stats", ""], ["a b"],
+                          ["--nonsense"], ["x" * 2000]):
                 self.check_usage(self.ctl(*words), "weir-server")
-            for line in (b"", b"\n", b"\0\n", b"x" * 5000,
+            for line in (b"", b"\n", b"\0\n", b"x" * 5000, b"nonsense\n",
                          b"stats \n", b" stats\n"):
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(self.path)
