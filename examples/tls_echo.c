@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* examples/tls_echo.c: tls_echo CERTIFICATE KEY, both files in PEM */
+/* tls_echo ADDRESS CERTIFICATE KEY, both files in PEM: echo lines by TLS */
 #include <stdio.h>
 #include <weir-tls.h>
 
@@ -15,8 +15,8 @@ static int echo(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-static int listen_by_tls(weir_server *s, const char *certificate,
-			 const char *key)
+static int listen_by_tls(weir_server *s, const char *where,
+			 const char *certificate, const char *key)
 {
 	struct weir_service service;
 	char why[256] = "";
@@ -32,7 +32,7 @@ static int listen_by_tls(weir_server *s, const char *certificate,
 	weir_service_init(&service, sizeof service);
 	service.readable = echo;
 	weir_tls_use(&service, tls);
-	rc = weir_server_listen(s, "127.0.0.1:1234", &service);
+	rc = weir_server_listen(s, where, &service);
 	weir_tls_free(tls);
 	return rc;
 }
@@ -40,11 +40,11 @@ static int listen_by_tls(weir_server *s, const char *certificate,
 int main(int argc, char *argv[])
 {
 	weir_server *s;
-	int rc = argc == 3 ? weir_server_new(&s, NULL) : -1;
+	int rc = argc == 4 ? weir_server_new(&s, NULL) : -1;
 
 	if (rc < 0)
 		return 1;
-	rc = listen_by_tls(s, argv[1], argv[2]);
+	rc = listen_by_tls(s, argv[1], argv[2], argv[3]);
 	if (rc >= 0)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	weir_server_free(s);

@@ -21,6 +21,21 @@ class Cookbook(ExampleTest):
         peer.says(text)
         self.assertEqual(peer.hears(), text + "\n")
 
+    @unittest.skipUnless(os.path.exists("examples/tls_echo"),
+                         "built without TLS")
+    @unittest.skipUnless(certificates.OPENSSL, "openssl is not installed")
+    def test_lines_are_echoed_by_tls(self):
+        folder = self.folder()
+        certificates.make_certificate(folder, "server", ca=None)
+        with Example("tls_echo", self.where, folder + "/server.pem",
+                     folder + "/server.key") as example:
+            context = ssl.create_default_context(cafile=folder + "/server.pem")
+            with connect_soon(self.where) as plain, context.wrap_socket(
+                    plain, server_hostname="localhost") as client:
+                client.sendall(b"hello\n")
+                self.assertEqual(client.recv(100), b"hello\n")
+            self.assertEqual(example.stop()[0], 0)
+
     @unittest.skipUnless(os.path.exists("examples/cookbook/starttls"),
                          "built without TLS")
     @unittest.skipUnless(certificates.OPENSSL, "openssl is not installed")
