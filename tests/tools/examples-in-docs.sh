@@ -37,6 +37,14 @@ commands()
 	sed -n '/^```sh$/,/^```$/p' "$1" | sed 's/ *#.*//'
 }
 
+# figures FILE: the numbers of its tables.
+figures()
+{
+	grep '^|' "$1" | grep -oE '[0-9]+([.,][0-9]+)*'
+}
+[ "$(figures README.md)" = "$(figures README.zh-CN.md)" ] || {
+	echo 'README.md and README.zh-CN.md have different figures'; rc=1
+}
 [ "$(commands README.md)" = "$(commands README.zh-CN.md)" ] || {
 	echo 'README.md and README.zh-CN.md have different commands'; rc=1
 }
