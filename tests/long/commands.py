@@ -17,13 +17,16 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
-from test_documents import TOP, commands, lines  # noqa: E402
+from test_documents import (TOP, UNTIL, Shell, commands,  # noqa: E402
+                            lines)
 from weirtest import (DEADLINE, Server, TestCase, connect,  # noqa: E402
                       read_exactly, shared_libraries)
 
 PATIENCE_S = 1200
 FEW = "--rounds 1 --seconds 0.1 --warmup 0.1"
 QUICK = "tests/tools/limit.sh"
+# By test_there_are_such_packages() and test_system_calls_are_counted().
+ELSEWHERE = "apt-get install ", "strace ", "weir-client "
 
 
 class Typing(TestCase):
@@ -75,10 +78,11 @@ class Benchmarks(Typing):
                 line = re.sub(r"BENCH_ARGS='(.*)'$", r"BENCH_ARGS='\1 %s'" % FEW,
                               line)
                 self.assertIn(FEW, line)
-            if line in self.typed or line.startswith("apt-get install "):
+            if line in self.typed or line.startswith(ELSEWHERE):
                 continue
             self.typed.add(line)
-            output = self.type_in(line.replace("../bench/", TOP + "/bench/"))
+            output = self.type_in(line.replace("../bench/", TOP + "/bench/"),
+                                  ROUNDS="1")
             if FEW in line:
                 self.assertIn("Medians of 1 rounds", output)
 
@@ -105,6 +109,31 @@ class Benchmarks(Typing):
                   if line.startswith("apt-get install ")]
         self.type_in(line.replace("apt-get install ",
                                   "apt-get install --simulate "))
+
+
+class SystemCalls(Shell):
+    def test_system_calls_are_counted(self):
+        self.needs("strace")
+        counting, *loads = next(
+            lines(block) for block in commands("docs/PERFORMANCE.md")
+            if block.startswith("strace "))
+        ready = UNTIL % "echo | weir-client talk -lB 127.0.0.1:9000 >here"
+        output = self.type_in(
+            "%s >log 2>&1 &\ntracer=$!\n%s\n%s\n"
+            "kill $(cat /proc/$tracer/task/$tracer/children)\n"
+            "wait $tracer\ncat log\n" % (counting, ready, "\n".join(loads)))
+        self.assertIn("198 sent = 198 answered", output)
+        self.assertIn("6,000 sent = 6,000 answered", output)
+        self.assertRegex(output, r"(?m)^ *[\d.]+ .* epoll_p?wait2?$")
+
+
+class Mutants(Typing):
+    def test_two_of_them(self):
+        with open(os.path.join(TOP, "docs", "MUTANTS.md")) as file:
+            [command] = re.findall(r'`(make check-mutants MUTANTS=.*?)`',
+                                   file.read().replace("\n", " "))
+        self.addCleanup(shutil.rmtree, "mutants", ignore_errors=True)
+        self.assertIn("2 of 2 noticed", self.type_in(command))
 
 
 class Reliability(Typing):

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 
 from certificates import OPENSSL, make_certificate
-from weirtest import DEADLINE, TestCase, main, program, run
+from weirtest import (DEADLINE, SLOWNESS, TestCase, main, program, run,
+                      shared_libraries)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NAMESPACE = ["unshare", "--net", "--mount", "--map-root-user"]
@@ -53,6 +54,23 @@ TYPED_BY = {
 LANGUAGES = "sh", "console", "c", "cpp", "python", "yaml", ""
 COMMAND = (r"(\$ |sudo |make |\.?\.?/|tools/|build/|weir-(client|server) "
            r"|git |apt|gdb |curl |cc )")
+
+# Commands within a sentence, by which test each is typed.
+IN_SENTENCES = {
+    "make -C build bench": "tests/long/commands.py",  # make bench
+    "make bench BENCH_ARGS='--only stacks,stacks_c10000,stacks_churn'":
+        "tests/long/commands.py",
+    "make check TESTS='$(tool_tests) $(source_tests)'": ".ci/run",
+    'make check-mutants MUTANTS="--named 12 34"': "tests/long/commands.py",
+    "python3 examples/from_python/upper.py 127.0.0.1:1234": HERE,
+    "weir-server echo@fd:echo": "tests/long/systemd.py",
+    "weir-server reply@fd:reply": "tests/programs/test_server_activation.py",
+    "./configure --disable-status": ".ci/run",
+}
+# Names of commands, and forms with a word to put in.
+NAMES = (r"(make [a-z-]+|make check TESTS=tests/\S+|systemctl [a-z]+"
+         r"|weir-(client|server)( [a-z-]+){1,2}( --[a-z-]+)*"
+         r"|weir-server --[a-z]+|pkg-config .*|.*(\b[A-Z]{2,}\b(?!=)|\.\.\.).*)")
 
 
 def read(page):
@@ -157,7 +175,27 @@ class Pages(TestCase):
                     self.assertNotRegex(line, r"^\s+```", page)
 
 
-class Commands(TestCase):
+    def test_commands_in_sentences_have_a_test_that_types_them(self):
+        found, typed = set(), set()
+        for page in pages():
+            if not page.endswith(".md"):
+                continue
+            for block in commands(page):
+                typed.update(lines(block))
+            prose = re.sub(r"(?ms)^```.*?^```", "", read(page))
+            found.update(" ".join(text.split())
+                         for text in re.findall(r"`([^`]+)`", prose))
+        found = {text for text in found if " " in text and
+                 re.match(COMMAND + "|python3 |strace |journalctl ", text) and
+                 not re.fullmatch(NAMES, text)} - typed
+        self.assertEqual(found, set(IN_SENTENCES))
+        for test in IN_SENTENCES.values():
+            self.assertTrue(os.path.exists(os.path.join(TOP, test)), test)
+
+
+class Shell(TestCase):
+    """In a network namespace, with the programs on its path."""
+
     def setUp(self):
         if not shutil.which("unshare") or subprocess.run(
                 [*NAMESPACE, "true"], stderr=subprocess.DEVNULL).returncode:
@@ -190,6 +228,26 @@ class Commands(TestCase):
         return self.type_in("%s >log 2>&1 &\nserver=$!\n%s\nkill $server\n"
                             "wait $server\n" % (command.rstrip(), talk))
 
+    def needs(self, *tools):
+        for tool in tools:
+            if not shutil.which(tool):
+                self.skipTest(tool + " is not installed")
+
+
+class Commands(Shell):
+    def test_the_server_in_python(self):
+        if SLOWNESS > 1:
+            self.skipTest("a sanitizer has to be loaded before Python")
+        [command] = re.findall("`(python3 examples/.*?)`",
+                               read("docs/FROM_PYTHON.md"))
+        output = self.type_in(
+            "cd '%s'\nLD_LIBRARY_PATH=%s %s </dev/null >'%s/log' 2>&1 &\n"
+            "server=$!\n%s\ncat '%s/here'\nkill $server\nwait $server\n" %
+            (TOP, shared_libraries(), command, self.where,
+             UNTIL % ("echo hello | weir-client talk -lB 127.0.0.1:1234 >'%s/here'"
+                      % self.where), self.where))
+        self.assertEqual(output, "HELLO\n")
+
     def test_tls(self):
         result = run("WEIR_SERVER", "--tls-key", "x", "--check")
         if b"built without TLS" in result.stderr:
@@ -218,11 +276,6 @@ class Commands(TestCase):
             "printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' | "
             "weir-client talk -lB 127.0.0.1:9107"))
         self.assertIn("200 OK", output)
-
-    def needs(self, *tools):
-        for tool in tools:
-            if not shutil.which(tool):
-                self.skipTest(tool + " is not installed")
 
     def test_results_are_compared_and_pushed(self):
         self.needs("curl")
