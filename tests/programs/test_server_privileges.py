@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from weirtest import DEADLINE, Server, main, read_all, run, until
+from weirtest import DEADLINE, Server, main, program, read_all, run, until
 
 LANDLOCK_CREATE_RULESET = 444
 NOBODY = 65534
@@ -122,12 +122,13 @@ class Privileges(unittest.TestCase):
 
     @needs_root
     def test_a_process_with_other_groups_is_not_that_user(self):
-        def start_as_nobody_with_another_group():
-            os.setgroups([4242])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        got = run("WEIR_SERVER", "--user", "65534:65534", "--check",
-                  preexec_fn=start_as_nobody_with_another_group)
+        # The programs may be in a folder of root's.
+        got = subprocess.run(
+            ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
+             "--groups", "4242", "--inh-caps", "+dac_read_search",
+             "--ambient-caps", "+dac_read_search", program("WEIR_SERVER"),
+             "--user", "65534:65534", "--check"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
         self.assertEqual(got.returncode, 2, got)
         self.assertIn(b"only root can become '65534:65534'", got.stderr)
 
