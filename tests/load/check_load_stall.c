@@ -185,6 +185,27 @@ START_TEST(lateness_by_a_stopped_client_is_our_own)
 }
 END_TEST
 
+/* One is under way when the client stops, and comes soon after. */
+START_TEST(replies_that_come_while_the_client_is_stopped_are_not_late)
+{
+	const struct script script = { .stall_at = STALL_AT,
+				       .stall_ms = STALL_MS / 10 };
+
+	for (int i = 0; i < TRIES; i++) {
+		struct outcome o =
+			stopped_run(run_patiently, &script, STALL_AT);
+
+		ck_assert_int_ge(o.self.longest_stall, o.expected - MARGIN);
+		if (o.still_ms > CALM_MS + STALL_MS / 10)
+			continue;
+		/* On a busy machine the server takes long to catch up. */
+		ck_assert_int_lt(o.self.late_server_max, o.expected * 9 / 10);
+		return;
+	}
+	skip();
+}
+END_TEST
+
 /* No event would have woken it: it has to look at the clock. */
 START_TEST(a_client_that_waits_for_replies_sees_its_own_stops)
 {
@@ -207,5 +228,6 @@ int main(void)
 		a_stalled_server_shows_from_the_plan_and_hides_from_the_send,
 		lateness_by_a_stalled_server_is_the_servers,
 		lateness_by_a_stopped_client_is_our_own,
+		replies_that_come_while_the_client_is_stopped_are_not_late,
 		a_client_that_waits_for_replies_sees_its_own_stops);
 }

@@ -633,6 +633,9 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	if (next > now)
 		t.tv_nsec = (long)(next - now);
 	n = wait_events(e, events, &t);
+	/* SIGSTOP ends a wait: what has come until SIGCONT was not seen. */
+	if (n < 0 && errno == EINTR)
+		n = wait_events(e, events, &(struct timespec){ .tv_nsec = 0 });
 	if (n < 0 && errno != EINTR)
 		e->error = errno;
 	e->woke_at = now_ns();
