@@ -190,7 +190,8 @@ class Pages(TestCase):
                  not re.fullmatch(NAMES, text)} - typed
         self.assertEqual(found, set(IN_SENTENCES))
         for test in IN_SENTENCES.values():
-            self.assertTrue(os.path.exists(os.path.join(TOP, test)), test)
+            if test != ".ci/run":  # which is in no tarball
+                self.assertTrue(os.path.exists(os.path.join(TOP, test)), test)
 
 
 class Shell(TestCase):

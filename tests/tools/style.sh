@@ -50,19 +50,19 @@ done >"$work/code"
 for file in configure.ac Makefile.am bootstrap .ci/run tools/* lib/LAYERS \
 	lib/weir.map $(find lib tls cli server client examples tests docs bench \
 		-name '*.[ch]' -o -name '*.am' -o -name '*.sh' \
-		-o -name '*.py' -o -name '*.[1-8]'); do
+		-o -name '*.py' -o -name '*.[1-8]' | grep -v '^docs/man3/'); do
 	[ ! -f "$file" ] || head -n 3 "$file" |
 		grep -q 'SPDX-License-''Identifier: MIT' || echo "$file"
 done | complain 'no licence named by SPDX'
 
-# Two folders are distributed whole.
+# Two folders are distributed whole, and docs/man3 is made.
 for fragment in Makefile.am */*.am */*/*.am; do
 	sed "/^#/d; s|%D%|${fragment%/*}|g" "$fragment"
 done | tr -s ' \t=' '\n' | sed 's/\.c$//' | sort -u >"$work/listed"
 find lib tls cli server client examples tests bench docs tools -type f \
 	\( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.md' \
 	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/mutants/*' \
-	! -path '*/__pycache__/*' | sed 's/\.c$//' | sort |
+	! -path 'docs/man3/*' ! -path '*/__pycache__/*' | sed 's/\.c$//' | sort |
 	comm -13 "$work/listed" - | complain 'in no automake fragment'
 
 # In a debugger a name means one function of a program.
