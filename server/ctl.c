@@ -134,8 +134,8 @@ static int print_ctl_help(void)
 	ctl_print_options();
 	stream_print("\nExamples:\n"
 		     "  weir-server ctl stats\n"
-		     "  weir-server ctl -c /run/echo/control log-level "
-		     "debug\n");
+		     "  weir-server ctl -c /run/weir-server-echo/control "
+		     "log-level debug\n");
 	return cli_flush();
 }
 
