@@ -217,12 +217,7 @@ static ssize_t read_on(struct peer *p, char *buf, size_t len, size_t cap)
 	return (ssize_t)len;
 }
 
-/*
- * Was it the kernel, whose segments or probes the peer did not answer?  It has
- * closed the connection, unlike a deadline of the library.  A read after it
- * finds the end of input.
- */
-static bool has_kernel_given_up(const struct peer *p)
+static bool is_closed(const struct peer *p)
 {
 	struct tcp_info info = { .tcpi_state = 0 };
 	socklen_t len = sizeof(info);
@@ -230,6 +225,21 @@ static bool has_kernel_given_up(const struct peer *p)
 	return getsockopt(weir_conn_fd(p->conn), IPPROTO_TCP, TCP_INFO, &info,
 			  &len) == 0 &&
 	       info.tcpi_state == TCP_CLOSE;
+}
+
+/*
+ * Was it the kernel, whose segments or probes the peer did not answer?  It has
+ * closed the connection, unlike a deadline of the library.  A read after it
+ * finds the end of input.
+ *
+ * The error is set before the state.  TCP_INFO reads the state, then waits for
+ * the lock that is held meanwhile, so only the second look is sure.
+ */
+static bool has_kernel_given_up(const struct peer *p)
+{
+	if (is_closed(p))
+		return true;
+	return is_closed(p);
 }
 
 int peer_result(const struct peer *p, int rc)
