@@ -364,20 +364,25 @@ void wr_conn_begin_close(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
-static bool calls_closed(const struct weir_conn *c)
+static weir_closed *close_callback(const struct weir_conn *c)
 {
-	return (c->call.why != 0 || c->is_dialled) && c->service->set.closed;
+	const struct weir_service *set = &c->service->set;
+	bool is_unserved = c->call.why == 0 && !c->is_dialled;
+
+	return is_unserved ? set->unserved : set->closed;
 }
 
 bool wr_conn_has_close_callbacks(const struct weir_conn *c)
 {
-	return c->drop || calls_closed(c);
+	return c->drop || close_callback(c);
 }
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
-	if (calls_closed(c))
-		c->service->set.closed(c, c->service->set.arg);
+	weir_closed *closed = close_callback(c);
+
+	if (closed)
+		closed(c, c->service->set.arg);
 	wr_conn_drop_data(c); /* after `closed`, which may set it */
 }
 

@@ -1405,11 +1405,9 @@ static bool leave_accepted_queue(struct wr_context *ctx, struct weir_conn *c)
 	WR_COUNT_LISTENER(c->service, ctx->stats, queue_wait_ns, waited_ns);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
-		int outcome = outcome_of(c, WEIR_END_LOST);
-
-		if (outcome == WR_OUTCOME_FAILED)
+		if (outcome_of(c, WEIR_END_LOST) == WR_OUTCOME_FAILED)
 			wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
-		wr_conn_close_and_count(c, ctx->stats, outcome);
+		(void)end_now(c, WEIR_END_LOST);
 		return false;
 	}
 	c->in.is_ready = rc > 0;

@@ -453,6 +453,7 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(opened)                                                              \
 	X(expired)                                                             \
 	X(closed)                                                              \
+	X(unserved)                                                            \
 	X(admit)                                                               \
 	X(refused)                                                             \
 	X(arg)                                                                 \

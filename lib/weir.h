@@ -144,9 +144,10 @@ typedef int weir_handler(weir_conn *c, void *arg);
 /*
  * Called once at the end of a connection, after its last callback, when all
  * its output has been given to the kernel or has been given up.  Nothing more
- * can be written.  weir_conn_summary() says why it ended.  It is not called for
- * an accepted connection that was refused or that ended before its first
- * callback.
+ * can be written.  weir_conn_summary() says why it ended.  An accepted
+ * connection that ends before its first callback, for example because the
+ * client says nothing, is told to `unserved` instead of `closed`.  Neither is
+ * called for one that was refused.
  */
 typedef void weir_closed(weir_conn *c, void *arg);
 
@@ -430,6 +431,7 @@ struct weir_service {
 	weir_handler *opened;	/* called first, before any input */
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
+	weir_closed *unserved;	/* instead, if nothing was called; or NULL */
 	weir_admit *admit;	/* decides about clients; or NULL */
 	weir_refused *refused;	/* told of refused clients; or NULL */
 	void *arg;		/* passed to each of them */

@@ -9,6 +9,7 @@
  */
 #include "access.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -101,14 +102,11 @@ static int access_session(weir_conn *c, void *arg)
 	return log->inner.session(c, log->inner.arg);
 }
 
-static void access_closed(weir_conn *c, void *arg)
+static void log_end(const struct access_log *log, weir_conn *c)
 {
-	struct access_log *log = arg;
 	struct weir_summary s;
 	char peer[PEER_TEXT];
 
-	if (log->inner.closed)
-		log->inner.closed(c, log->inner.arg);
 	weir_conn_summary(c, &s, sizeof(s));
 	journal_client(
 		WEIR_LOG_INFO,
@@ -118,6 +116,20 @@ static void access_closed(weir_conn *c, void *arg)
 		log->service, log->address, (long long)(s.age_ms / 1000),
 		(long long)(s.age_ms % 1000), (unsigned long long)s.bytes_in,
 		(unsigned long long)s.bytes_out, reasons[s.end]);
+}
+
+static void access_closed(weir_conn *c, void *arg)
+{
+	const struct access_log *log = arg;
+
+	if (log->inner.closed)
+		log->inner.closed(c, log->inner.arg);
+	log_end(log, c);
+}
+
+static void access_unserved(weir_conn *c, void *arg)
+{
+	log_end(arg, c);
 }
 
 static bool is_json;
@@ -324,20 +336,38 @@ static int line_opened(weir_conn *c, void *arg)
 	return log->inner.opened(c, log->inner.arg);
 }
 
+static void line_end(const struct access_log *log, weir_conn *c,
+		     const struct weir_summary *s)
+{
+	if (!is_wanted(s->end))
+		return;
+	if (limit_allows(&lines_limit))
+		write_connection(log, c, s);
+	else
+		access_drop();
+}
+
 static void line_closed(weir_conn *c, void *arg)
 {
-	struct access_log *log = arg;
+	const struct access_log *log = arg;
 	struct weir_summary s;
 
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
 	weir_conn_summary(c, &s, sizeof(s));
-	if (!is_wanted(s.end))
-		return;
-	if (limit_allows(&lines_limit))
-		write_connection(log, c, &s);
-	else
-		access_drop();
+	line_end(log, c, &s);
+}
+
+/* A client that just goes away, such as a health check, is no error. */
+static void line_unserved(weir_conn *c, void *arg)
+{
+	struct weir_summary s;
+	bool just_went;
+
+	weir_conn_summary(c, &s, sizeof(s));
+	just_went = s.end == WEIR_END_LOST && s.error != -EPROTO;
+	if (!just_went || access_wanted == ACCESS_ALL)
+		line_end(arg, c, &s);
 }
 
 void access_end(void)
@@ -371,10 +401,12 @@ struct access_log *access_log_new(struct weir_service *service)
 		if (!service->session)
 			service->opened = access_opened;
 		service->closed = access_closed;
+		service->unserved = access_unserved;
 	} else {
 		if (service->opened)
 			service->opened = line_opened;
 		service->closed = line_closed;
+		service->unserved = line_unserved;
 		service->refused = line_refused;
 	}
 	return log;

@@ -112,6 +112,44 @@ START_TEST(nothing_is_called_before_there_is_something_to_read)
 }
 END_TEST
 
+static void note_unserved(weir_conn *c, void *arg)
+{
+	struct weir_summary sum;
+
+	weir_conn_summary(c, &sum, sizeof(sum));
+	note(arg, sum.end == WEIR_END_FIRST_BYTE ? 'u' : '!');
+}
+
+static void note_served(weir_conn *c, void *arg)
+{
+	(void)c;
+	note(arg, 'c');
+}
+
+START_TEST(a_connection_without_a_callback_ends_unserved)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct trace d = TRACE_EMPTY;
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_a_line),
+					.closed = note_served,
+					.unserved = note_unserved, .arg = &d,
+					.first_byte_ms = 100));
+		struct client *silent = client_open(s), *c;
+
+		client_expect_end(silent);
+		UNTIL(is_at_rest(s));
+		ck_assert_msg(trace_is(&d, "u"), "it was \"%s\"", d.text);
+		c = client_open_and_send(s, "one\n");
+		client_expect(c, "one\n");
+		client_close(c);
+		UNTIL(is_at_rest(s));
+		server_stop_and_check(s);
+		ck_assert_msg(trace_is(&d, "uc"), "it was \"%s\"", d.text);
+	}
+}
+END_TEST
+
 START_TEST(every_end_closes_and_drops_once)
 {
 	for (int way = 0; way < 4; way++) {
@@ -426,6 +464,7 @@ int main(void)
 	return RUN_TESTS("life",
 			 a_readable_life_is_opened_fed_closed_and_dropped,
 			 nothing_is_called_before_there_is_something_to_read,
+			 a_connection_without_a_callback_ends_unserved,
 			 every_end_closes_and_drops_once,
 			 a_drop_without_a_closed_callback_counts_as_a_callback,
 			 data_that_is_replaced_is_dropped,

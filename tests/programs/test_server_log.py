@@ -379,6 +379,31 @@ class AccessLog(TestCase):
                 self.assertEqual(len(self.access_lines(server)), 1)
         in_time(falls_silent)
 
+    def test_a_client_that_was_not_served_has_a_line_too(self):
+        def silent(lines):
+            with Server("echo@127.0.0.1:0", "--access-log", lines,
+                        "-i", "300ms") as server:
+                with server.connect() as sock:
+                    peer = "127.0.0.1:%d" % sock.getsockname()[1]
+                    line = self.fields(server.logs(rb"^time=.*\n").group())
+                self.assertEqual(list(line), self.FIELDS)
+                self.assertEqual((line["peer"], line["received"], line["end"]),
+                                 (peer, "0", "first_byte_timeout"))
+                server.stop()
+                self.assertEqual(len(self.access_lines(server)), 1)
+        for lines in "all", "errors":
+            in_time(lambda: silent(lines))
+
+    def test_a_client_that_goes_unserved_is_no_error(self):
+        for lines, expected in ("all", 2), ("errors", 0):
+            with Server("echo@127.0.0.1:0", "--access-log", lines, "--control",
+                        self.folder() + "/control") as server:
+                server.connect().close()
+                reset(server.connect())
+                server.counts(completed=1, failed=1)
+                server.stop()
+                self.assertEqual(len(self.access_lines(server)), expected)
+
     def test_off_writes_none(self):
         with Server("echo@127.0.0.1:0", "--access-log", "off") as server:
             with server.connect() as sock:

@@ -353,6 +353,16 @@ class Serving(TLSCase):
                     pass
             server.logs(rb"the client does not speak TLS")
 
+    def test_a_failed_handshake_is_an_error_of_the_access_log(self):
+        with Server("reply+tls@127.0.0.1:0", "--access-log", "errors",
+                    *self.options()) as server:
+            server.connect().close()
+            with server.connect() as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                server.logs(rb"^time=.* id=2 .* end=lost\n")
+            server.stop()
+            self.assertEqual(server.err.data.count(b"time="), 1)
+
     def test_clients_need_a_certificate_of_the_authority(self):
         make_certificate(self.made, "ca2", ca=None, names=None)
         make_certificate(self.made, "client")
