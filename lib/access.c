@@ -392,7 +392,7 @@ static int tidy(struct reader *r, char *line, const char *text, size_t len)
 
 static int read_lines(struct reader *r, const char *text, size_t len)
 {
-	char line[WR_ACCESS_LINE];
+	char line[WR_ACCESS_LINE] = "";
 	int rc = 0;
 
 	while (rc == 0 && len > 0) {

@@ -164,6 +164,7 @@ bool wr_sets_unknown(const void *src, size_t size, size_t known)
 static int copy_in(void *dst, size_t known, const void *src, size_t size,
 		   const struct why *why)
 {
+	memset(dst, 0, known);
 	if (size < sizeof(size_t))
 		return settings_refuse(why,
 				       "size is not that of the structure");
@@ -172,7 +173,6 @@ static int copy_in(void *dst, size_t known, const void *src, size_t size,
 				       "a field is set that version %s does "
 				       "not know",
 				       WEIR_VERSION);
-	memset(dst, 0, known);
 	memcpy(dst, src, wr_min(known, size));
 	return 0;
 }
