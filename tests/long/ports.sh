@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 99
 rc=0 ran=0
 test_limit=120
-end=$(($(date +%s) + 590 - test_limit))
+end=$(($(date +%s) + 1780 - test_limit))
 
 # Not under qemu-user: it prints a line of its own when a program aborts, checks
 # the arguments of a call in another order, knows neither SO_BINDTOIFINDEX, which
