@@ -937,9 +937,10 @@ WEIR_API int weir_server_fd(const weir_server *s);
  * Wait for the end of a stop; they do not ask for one.  If ret is not NULL, it
  * gets the report; size is sizeof *ret, or 0.  They may be called again.
  *
- * They return at most 100 ms after the deadline of the stop, or about a second
- * later with -EBUSY (docs/STOPPING.md).  weir_server_join_for() waits for the
- * end of the stop for at most ms (0: does not wait; WEIR_NEVER: no limit).
+ * They return at most 100 ms after the deadline of the stop, and 0.1 ms for
+ * each connection that it cuts, or about a second later with -EBUSY
+ * (docs/STOPPING.md).  weir_server_join_for() waits for the end of the stop for
+ * at most ms (0: does not wait; WEIR_NEVER: no limit).
  *
  * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
  * cut something, or a stuck callback has returned since); -EBUSY (threads of

@@ -64,14 +64,32 @@ class Names(TestCase):
                 self.assertIn("weir_tls_%s_expiry_seconds" % kind,
                               text_of(name))
 
-    def test_of_the_documents(self):
+    @staticmethod
+    def observing():
         with open(os.path.join(DEPLOY, "..", "..", "docs",
                                "OBSERVING.md")) as file:
-            named = set(re.findall("`" + NAME + "`", file.read()))
+            return file.read()
+
+    def test_of_the_documents(self):
+        named = set(re.findall("`" + NAME + "`", self.observing()))
         with self.serve() as server:
             families = set(re.findall(r"^# TYPE (\S+) ", self.metrics(server),
                                       re.M))
         self.assertEqual(self.can_be_shown(named), families)
+
+    def test_of_the_values_of_labels(self):
+        rows = self.observing().split("| label | value |")[1].split("\n\n")[0]
+        label, named = None, set()
+        for first, second in re.findall(r"^\| (\S*) ?\| (`[^|]*) \|", rows,
+                                        re.M):
+            label = first.strip("`") or label
+            named.update((label, value)
+                         for value in re.findall("`([a-z_]+)`", second))
+        with self.serve() as server:
+            shown = set(re.findall(
+                r'\b(outcome|reason|timeout)="([a-z_]+)"',
+                self.metrics(server)))
+        self.assertEqual(named, shown)
 
     def test_of_the_reasons_of_refusals(self):
         with open(os.path.join(DEPLOY, "..", "..", "lib", "weir.h")) as file:
