@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 from certificates import OPENSSL, make_certificate
-from weirtest import (DEADLINE, SLOWNESS, TestCase, main, program, run,
+from weirtest import (DEADLINE, TestCase, main, needs_ctypes, program, run,
                       shared_libraries)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -237,8 +237,7 @@ class Shell(TestCase):
 
 class Commands(Shell):
     def test_the_server_in_python(self):
-        if SLOWNESS > 1:
-            self.skipTest("a sanitizer has to be loaded before Python")
+        needs_ctypes(self)
         [command] = re.findall("`(python3 examples/.*?)`",
                                read("docs/FROM_PYTHON.md"))
         output = self.type_in(

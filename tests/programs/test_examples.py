@@ -6,14 +6,13 @@ is run, and its other end is a socket of Python's or the program itself."""
 import contextlib
 import os
 import random
-import re
 import signal
 import subprocess
 import threading
 
 import smtp_clients
-from weirtest import (DEADLINE, SLOWNESS, Pump, TestCase, connect_soon, main, read_all,
-                      read_exactly)
+from weirtest import (DEADLINE, SLOWNESS, Pump, TestCase, connect_soon, main,
+                      needs_ctypes, read_all, read_exactly, shared_libraries)
 
 
 class Example:
@@ -417,18 +416,13 @@ class FromPython(ExampleTest):
 
     def test_upper(self):
         """Python through ctypes: callbacks, another thread, signals."""
-        libraries = os.path.abspath("lib/.libs")
-        library = os.path.join(libraries, "libweir.so.0")
-        if not os.path.exists(library):
-            self.skipTest("the library is not shared")
-        with open(library, "rb") as file:
-            if re.search(rb"__[at]san_init|__ubsan_", file.read()):
-                self.skipTest("a sanitizer has to be loaded before Python")
+        needs_ctypes(self)
         source = os.path.join(os.path.dirname(__file__), "..", "..",
                               "examples", "from_python", "upper.py")
         with Example(os.path.abspath(source), self.where,
                      stdin=subprocess.PIPE,
-                     env=dict(os.environ, LD_LIBRARY_PATH=libraries)
+                     env=dict(os.environ,
+                              LD_LIBRARY_PATH=shared_libraries())
                      ) as upper:
             upper.out.expect(b"listening on unix:")
             peers = [self.peer() for _ in range(3)]

@@ -57,6 +57,16 @@ def shared_libraries():
                     for folder in ("lib", "tls"))
 
 
+def needs_ctypes(test):
+    """Skip it if Python cannot load the library."""
+    library = os.path.join(shared_libraries().split(":")[0], "libweir.so.0")
+    if not os.path.exists(library):
+        test.skipTest("the library is not shared")
+    with open(library, "rb") as file:
+        if re.search(rb"__[at]san_init|__ubsan_", file.read()):
+            test.skipTest("a sanitizer has to be loaded before Python")
+
+
 def until(condition, what, seconds=DEADLINE):
     """Wait until condition() is true; return what it said."""
     end = time.monotonic() + seconds
