@@ -108,6 +108,15 @@ static bool take_pending(struct weir_conn *c, uint32_t events)
 	return any;
 }
 
+/* A read tells it; but a handshake is not gone on with after its deadline. */
+static void note_reset(struct weir_conn *c, int rc)
+{
+	wr_conn_input_came(c);
+	c->in.is_ready = true;
+	if (c->layered == WR_LAYER_WANTED)
+		c->in.error = rc;
+}
+
 /* The deadline may have moved.  Input in time, or a reset, is read first. */
 static bool is_deadline_due(struct weir_conn *c)
 {
@@ -119,10 +128,8 @@ static bool is_deadline_due(struct weir_conn *c)
 	if (wr_conn_has_outlived(c))
 		return true;
 	found = c->in.is_ready ? 1 : wr_conn_input_find(c);
-	if (found < 0) {
-		c->in.is_ready = true;
-		c->in.would_block = false;
-	}
+	if (found < 0)
+		note_reset(c, found);
 	return found == 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handshakes that end at every byte, and system calls that fail in them.  What
- * a client sends goes through memory, so that the test cuts it where it likes.
+ * Handshakes that end at every byte, resets at a deadline, and system calls
+ * that fail.  What a client sends goes through memory, so that the test cuts it
+ * where it likes.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -134,11 +135,17 @@ START_TEST(an_end_within_a_record_is_a_failure)
 }
 END_TEST
 
+static void reset_when_closed(int fd)
+{
+	const struct linger reset = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+}
+
 enum { FIN, RST };
 
 static void cut_at_every_byte(int how)
 {
-	const struct linger reset = { .l_onoff = 1 };
 	struct server *s = start(WEIR_NEVER);
 	size_t whole = whole_length(s);
 	int step = slowness();
@@ -148,8 +155,7 @@ static void cut_at_every_byte(int how)
 
 		ck_assert(!converse(&m, at, ROOM));
 		if (how == RST)
-			setsockopt(m.c.fd, SOL_SOCKET, SO_LINGER, &reset,
-				   sizeof(reset));
+			reset_when_closed(m.c.fd);
 		tls_abandon(&m.c);
 	}
 	whole_length(s); /* it still serves */
@@ -199,6 +205,79 @@ START_TEST(a_handshake_may_come_byte_by_byte)
 	ck_assert(converse(&m, SIZE_MAX, 1));
 	tls_abandon(&m.c);
 	stop(s);
+}
+END_TEST
+
+static int start_tls(weir_conn *c, void *tls)
+{
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n > 0)
+		n = weir_conn_write(c, "go on\n", 6);
+	return n < 0 ? (int)n : weir_conn_start_tls(c, tls, NULL);
+}
+
+/* The worker sees the deadline first, as it polls only if none has passed. */
+static void reset_at_the_deadline(bool in_handshake)
+{
+	const int ms = 500 * slowness();
+	struct gate gate = GATE_CLOSED;
+	weir_tls *tls = tls_server("a");
+	struct server *s = server_new(WEIR_CONFIG(.workers = 1));
+	struct weir_service service;
+	struct tls_client c = { .fd = -1 };
+	struct client *held, *clear = NULL;
+	char where[160];
+	int id = server_listen(
+		s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+
+	weir_service_init(&service, sizeof(service));
+	service.session = in_handshake ? start_tls : echo_lines;
+	service.read_ms = service.handshake_ms = ms;
+	service.arg = tls;
+	if (!in_handshake)
+		ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	server_address(s, id, where, sizeof(where));
+	id = server_listen(s, "127.0.0.1:0", &service);
+	server_start(s);
+	held = client_open_at(where);
+	server_address(s, id, s->address, sizeof(s->address));
+	if (in_handshake) {
+		clear = client_open_and_send(s, "start\n");
+		client_expect(clear, "go on\n");
+	} else {
+		c = tls_open(s, NULL);
+		tls_send(&c, "ha", 2);
+		UNTIL(stats(s).bytes_in == 2);
+	}
+	UNTIL(stats(s).parked == 2);
+	client_wait_at_gate(held, &gate);
+	if (in_handshake) {
+		client_reset(clear);
+	} else {
+		reset_when_closed(c.fd);
+		tls_abandon(&c);
+	}
+	UNTIL(stats(s).parked == 0); /* the deadline is posted */
+	gate_open(&gate);
+	client_expect(held, "wait\n");
+	client_expect_echo(held, "and again\n");
+	UNTIL(stats(s).ledger.failed == 1);
+	(void)server_stop_and_check(s);
+	weir_tls_free(tls);
+}
+
+START_TEST(a_reset_at_the_deadline_of_a_message_ends_its_session)
+{
+	reset_at_the_deadline(false);
+}
+END_TEST
+
+START_TEST(a_reset_at_the_deadline_of_a_handshake_ends_its_session)
+{
+	reset_at_the_deadline(true);
 }
 END_TEST
 
@@ -337,12 +416,14 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("tls_cuts", an_end_within_a_record_is_a_failure,
-			 a_client_may_end_at_any_byte,
-			 a_client_may_reset_at_any_byte,
-			 clients_that_stall_at_any_byte_are_ended_in_time,
-			 a_handshake_may_come_byte_by_byte,
-			 a_failed_call_ends_one_connection_at_most,
-			 a_failed_call_ends_a_handshake_of_the_program_at_most,
-			 a_context_is_made_whole_or_not_at_all);
+	return RUN_TESTS(
+		"tls_cuts", an_end_within_a_record_is_a_failure,
+		a_client_may_end_at_any_byte, a_client_may_reset_at_any_byte,
+		clients_that_stall_at_any_byte_are_ended_in_time,
+		a_handshake_may_come_byte_by_byte,
+		a_reset_at_the_deadline_of_a_message_ends_its_session,
+		a_reset_at_the_deadline_of_a_handshake_ends_its_session,
+		a_failed_call_ends_one_connection_at_most,
+		a_failed_call_ends_a_handshake_of_the_program_at_most,
+		a_context_is_made_whole_or_not_at_all);
 }
