@@ -574,7 +574,7 @@ struct weir_conn *wr_conn_session(void);
 
 /*
  * In its session: wait until WR_EV_OTHER comes (with session_on_worker: the
- * events of fds) or *o ends the wait.  fds has room for count + 1.  0: look
+ * events of fds) or *o ends the wait.  fds has room for count + 2.  0: look
  * again; else as wr_conn_check_other(), or why it cannot wait.
  */
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
@@ -643,9 +643,6 @@ enum {
 };
 
 int wr_conn_flush(struct weir_conn *c);
-
-/* Before its session waits: on a worker nothing else sends the output. */
-void wr_conn_flush_waiting(struct weir_conn *session);
 
 /* Send now, and keep what the kernel does not take. */
 int wr_conn_put(struct weir_conn *c, const void *buf, size_t len);

@@ -395,8 +395,6 @@ static int wait_input_on_worker(struct weir_conn *c, bool is_mid)
 
 	if (rc < 0)
 		return rc;
-	if (c->table == NULL)
-		wr_conn_flush_waiting(wr_conn_session());
 	c->ctx->now = wr_now_ns();
 	wr_conn_note_wait(c, is_mid);
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);

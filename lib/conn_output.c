@@ -323,12 +323,6 @@ int wr_conn_flush(struct weir_conn *c)
 	return map_send_error(c, rc);
 }
 
-void wr_conn_flush_waiting(struct weir_conn *session)
-{
-	if (session && session->coro == NULL)
-		(void)wr_conn_flush(session); /* its next call tells an error */
-}
-
 bool wr_conn_output_has_failed(struct weir_conn *c)
 {
 	bool has_failed;

@@ -13,7 +13,7 @@ struct wait {
 	struct weir_conn *session; /* NULL: a thread waits */
 	struct weir_poll *list;
 	int count;
-	struct pollfd fds[WEIR_POLL_MOST + 1];
+	struct pollfd fds[WEIR_POLL_MOST + 2];
 	struct wr_other other;
 };
 
@@ -297,7 +297,6 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 			  .count = count };
 	int rc = 0;
 
-	wr_conn_flush_waiting(w.session);
 	for (int i = 0; i < count && rc == 0; i++)
 		rc = begin_wait(&w, &list[i]);
 	return rc < 0 ? rc
@@ -358,17 +357,16 @@ int weir_sleep(int ms)
 	const struct wr_other o = { .at = wr_deadline_at(wr_now_ns(), ms) };
 	struct weir_conn *session = wr_conn_session();
 	WR_NO_CANCEL_IF(session == NULL);
-	struct pollfd wake;
+	struct pollfd fds[2];
 	int rc = 0;
 
 	if (ms < (session ? WEIR_NEVER : 0))
 		return -EINVAL;
-	wr_conn_flush_waiting(session);
 	if (session == NULL)
 		sleep_until(o.at);
 	else
 		do {
-			rc = wr_conn_wait_other(session, &o, &wake, 0);
+			rc = wr_conn_wait_other(session, &o, fds, 0);
 		} while (rc == 0 && wr_now_ns() < o.at);
 	return rc;
 }

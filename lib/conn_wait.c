@@ -115,18 +115,29 @@ int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o)
 	return c->ctx->now >= drained_at(c, o) ? -ESHUTDOWN : 0;
 }
 
+/* Sends output, too; its next call tells an error. */
 static int wait_on_worker(struct weir_conn *c, const struct wr_other *o,
 			  struct pollfd *fds, int count)
 {
-	int rc;
+	struct pollfd *own = &fds[count];
+	int sent = WR_FLUSH_DONE, rc;
+	int64_t at;
 
 	/* "A waiting session is woken" (conn_input.c) */
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
+	if (wr_conn_has_output(c))
+		sent = c->ctx->flush(c);
 	c->events |= wr_owner_fetch(&c->owner) & (WR_EV_CLOSE | WR_EV_WAKE);
 	c->ctx->now = wr_now_ns();
+	at = sent == WR_FLUSH_YIELDED ? c->ctx->now : wr_conn_other_at(c, o);
+	*own = (struct pollfd){ .fd = c->fd,
+				.events = wr_conn_output_event(c) };
 	rc = wr_conn_check_other(c, o);
 	if (rc == 0)
-		rc = sleep_in_poll(c->ctx, fds, count, wr_conn_other_at(c, o));
+		rc = sleep_in_poll(c->ctx, fds,
+				   count + (sent == WR_FLUSH_STALLED), at);
+	if (sent == WR_FLUSH_STALLED && own->revents & POLLIN)
+		wr_conn_input_came(c);
 	atomic_store(&c->waiter_fd, -1);
 	return rc < 0 ? rc : 0;
 }
@@ -244,7 +255,7 @@ static int poll_beside(struct weir_conn *session, struct weir_conn *c,
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 {
 	struct weir_conn *session = c->table ? NULL : wr_conn_session();
-	struct pollfd fds[2] = { { .fd = c->fd, .events = events } };
+	struct pollfd fds[3] = { { .fd = c->fd, .events = events } };
 	int rc = session ? poll_beside(session, c, fds, at, is_firm)
 			 : sleep_in_poll(c->ctx, fds, 1, at);
 

@@ -47,6 +47,8 @@ struct wr_context {
 	_Atomic int64_t waited_at;    /* end of last wait; NEVER_AT: it waits */
 	_Atomic(struct weir_conn *) running; /* its connection; NULL: a timer */
 	const struct wr_core *core;	     /* c: of a worker; NULL */
+	/* c: the same: wr_conn_flush(), for waits, which are below it */
+	int (*flush)(struct weir_conn *c);
 	struct wr_fanout fanout;
 };
 

@@ -151,6 +151,7 @@ int wr_pool_init(struct wr_pool *p, struct wr_core *core)
 		w->pool = p;
 		w->index = i;
 		w->ctx.core = core;
+		w->ctx.flush = wr_conn_flush;
 		w->ctx.stats = &core->stats[i];
 		w->ctx.wake_fd = wr_sys_eventfd();
 		if (w->ctx.wake_fd < 0) {

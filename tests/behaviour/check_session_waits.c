@@ -66,8 +66,9 @@ struct place {
 	weir_ref *_Atomic conn;
 	_Atomic int ms;
 	_Atomic bool is_over;
-	_Atomic int taken; /* bytes of a flood */
-	_Atomic int begun; /* calls */
+	_Atomic int taken;	  /* bytes of a flood */
+	_Atomic int begun;	  /* calls */
+	_Atomic bool writes_much; /* to its client before a call */
 };
 
 static ssize_t do_read(weir_conn *up, weir_conn *c, const struct place *p)
@@ -144,11 +145,26 @@ static const struct {
 	{ "sleep\n", do_sleep }, { "poll\n", do_poll }, { "fill\n", do_fill },
 };
 
+#define MUCH ((size_t)200 << 10)
+
+/* More than the socket takes; the call does not wait for room. */
+static int write_much(weir_conn *c)
+{
+	static const char much[MUCH];
+	const int least = 1;
+
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &least,
+		   sizeof(least));
+	return weir_conn_write(c, much, sizeof(much));
+}
+
 static ssize_t do_call(weir_conn *c, struct place *p, const char *name)
 {
 	weir_conn *up;
 	ssize_t n = weir_dial(&up, p->up.address, 0);
 
+	if (n == 0 && p->writes_much)
+		n = write_much(c);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && n == 0; i++)
 		if (strcmp(name, calls[i].name) == 0) {
 			atomic_fetch_add(&p->begun, 1);
@@ -187,6 +203,7 @@ static struct server *serve_calls(struct place *p, int on_worker)
 	p->conn = NULL;
 	p->ms = WEIR_NEVER;
 	p->begun = 0;
+	p->writes_much = false;
 	return serve_workers(
 		1, WEIR_SERVICE(SESSION_ON(on_worker, call_by_name), .arg = p));
 }
@@ -404,6 +421,31 @@ START_TEST(a_close_ends_the_wait)
 
 		ck_assert_int_eq(weir_ref_close(p.conn), 0);
 		client_expect_last(c, "-ESHUTDOWN\n");
+		finish(s, &p);
+	}
+}
+END_TEST
+
+START_TEST(output_is_sent_during_the_wait)
+{
+	static const char *const names[] = { "read\n", "sleep\n", "poll\n",
+					     "write\n" };
+	static const char much[MUCH];
+
+	for (int i = 0; i < 8; i++) {
+		struct place p;
+		struct server *s = serve_calls(&p, i % 2);
+		struct client *c = client_open_small(s, 4096);
+		int up;
+
+		atomic_store(&p.writes_much, true);
+		client_send(c, names[i / 2]);
+		up = upstream_accept(&p.up);
+		UNTIL(atomic_load(&p.begun) == 1 && session_waits(s));
+		client_expect_bytes(c, much, MUCH);
+		ck_assert_int_eq(weir_ref_cancel(p.conn), 0);
+		client_expect_end(c);
+		close(up);
 		finish(s, &p);
 	}
 }
@@ -842,7 +884,8 @@ int main(void)
 		sessions_that_sleep_hold_no_worker,
 		a_session_that_another_peer_floods_lets_others_run,
 		a_wake_interrupts_the_wait, a_drain_ends_the_wait,
-		a_close_ends_the_wait, a_cut_ends_the_wait,
+		a_close_ends_the_wait, output_is_sent_during_the_wait,
+		a_cut_ends_the_wait,
 		an_answer_that_is_due_is_waited_for_in_a_drain,
 		a_deadline_of_the_dialled_connection_ends_the_wait,
 		either_connection_is_told_to_be_ready,

@@ -266,6 +266,40 @@ START_TEST(a_session_with_a_small_stack_relays_between_tls_and_tls)
 }
 END_TEST
 
+static int sleep_and_wait(weir_conn *c, void *arg)
+{
+	weir_ref *_Atomic *ref = arg;
+
+	atomic_store(ref, weir_conn_ref(c));
+	return weir_sleep(WEIR_NEVER);
+}
+
+START_TEST(what_another_thread_sends_goes_out_while_a_session_sleeps)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		weir_ref *_Atomic ref = NULL;
+		struct weir_service service = service_of(NULL);
+		struct server *s;
+		struct tls_client c;
+
+		service.session = sleep_and_wait;
+		service.session_on_worker = on_worker;
+		service.speaks_first = 1;
+		service.arg = &ref;
+		s = tls_serve(NULL, &service);
+		c = tls_open(s, NULL);
+		UNTIL(atomic_load(&ref) && session_waits(s));
+		ck_assert_int_eq(weir_ref_send(ref, "news", 4), 0);
+		tls_expect(&c, "news", 4);
+		weir_ref_cancel(ref);
+		weir_unref(ref);
+		UNTIL(stats(s).ledger.open == 0);
+		tls_abandon(&c);
+		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -273,5 +307,6 @@ int main(void)
 		the_end_is_input_behind_the_last_bytes,
 		room_comes_when_the_peer_has_taken_the_records,
 		a_session_waits_for_two_peers_by_tls,
+		what_another_thread_sends_goes_out_while_a_session_sleeps,
 		a_session_with_a_small_stack_relays_between_tls_and_tls);
 }
