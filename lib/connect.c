@@ -316,6 +316,16 @@ static int check_connected(int fd)
 	return wr_sys_getpeername(fd, (struct sockaddr *)&peer, &len);
 }
 
+static bool is_tcp(int fd)
+{
+	int protocol = 0;
+	socklen_t len = sizeof(protocol);
+
+	return wr_sys_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol,
+				 &len) == 0 &&
+	       protocol == IPPROTO_TCP;
+}
+
 int wr_connect_take_over(int fd)
 {
 	int rc = check_connected(fd);
@@ -326,5 +336,8 @@ int wr_connect_take_over(int fd)
 		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
 	if (rc >= 0)
 		rc = wr_sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return rc < 0 ? rc : 0;
+	if (rc < 0 || !is_tcp(fd))
+		return rc < 0 ? rc : 0;
+	(void)wr_sys_tune_tcp(fd);
+	return 1;
 }

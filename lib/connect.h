@@ -57,7 +57,10 @@ void wr_connect_end(struct wr_connect *r);
 /* All of it, with lookup and waits. */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 
-/* Make a connected stream socket non-blocking and close-on-exec. */
+/*
+ * Make a connected stream socket non-blocking and close-on-exec.  1: it is of
+ * TCP, and tuned; 0: it is not; -errno.
+ */
 int wr_connect_take_over(int fd);
 
 #endif

@@ -112,6 +112,7 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	int64_t deadline_at = wr_deadline_at(
 		wr_now_ns(), timeout_ms ? timeout_ms : WR_DIAL_MS);
 	struct wr_address addr;
+	bool is_tcp;
 	int rc, fd;
 
 	if (ret == NULL || where == NULL || timeout_ms < WEIR_NEVER)
@@ -122,12 +123,14 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	if (addr.kind == WR_ADDRESS_FD) {
 		fd = addr.fd;
 		rc = wr_connect_take_over(fd);
+		is_tcp = rc > 0;
 	} else {
 		rc = fd = connect_to(&addr, deadline_at);
+		is_tcp = addr.kind == WR_ADDRESS_TCP;
 	}
 	if (rc < 0)
 		return rc;
-	rc = new_conn(ret, fd, addr.kind == WR_ADDRESS_TCP);
+	rc = new_conn(ret, fd, is_tcp);
 	if (rc < 0 && addr.kind != WR_ADDRESS_FD)
 		wr_sys_close(fd);
 	return rc;

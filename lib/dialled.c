@@ -114,32 +114,17 @@ static int begin_dialled(struct wr_core *core, weir_ref **ret, int fd,
 	return rc;
 }
 
-static bool is_tcp(int fd)
-{
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
-
-	return wr_sys_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol,
-				 &len) == 0 &&
-	       protocol == IPPROTO_TCP;
-}
-
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service)
 {
 	struct wr_dialled *d;
-	bool tcp;
 	int rc = new_dialled(&d, core, service);
 
 	if (rc < 0)
 		return rc;
 	rc = wr_connect_take_over(fd);
-	if (rc == 0) {
-		tcp = is_tcp(fd);
-		if (tcp)
-			(void)wr_sys_tune_tcp(fd);
-		rc = begin_dialled(core, ret, fd, tcp, d);
-	}
+	if (rc >= 0)
+		rc = begin_dialled(core, ret, fd, rc > 0, d);
 	if (rc < 0)
 		free_dialled(d);
 	return rc;

@@ -111,6 +111,102 @@ START_TEST(a_connected_descriptor_can_be_dialled)
 }
 END_TEST
 
+static void tcp_pair(int pair[2])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	struct sockaddr *at = (struct sockaddr *)&addr;
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(listener, at, len), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, at, &len), 0);
+	pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(pair[0], at, len), 0);
+	pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(pair[1], 0);
+	close(listener);
+}
+
+static weir_conn *dial_tcp_pair(int pair[2])
+{
+	char where[16];
+
+	tcp_pair(pair);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	return dial(where);
+}
+
+START_TEST(a_connected_tcp_socket_is_taken_over_with_its_options)
+{
+	int pair[2], value = 0;
+	weir_conn *c = dial_tcp_pair(pair);
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(weir_conn_fd(c), IPPROTO_TCP, TCP_NODELAY,
+				    &value, &len),
+			 0);
+	ck_assert_int_eq(value, 1);
+	weir_conn_free(c);
+	close(pair[1]);
+}
+END_TEST
+
+START_TEST(a_file_cut_off_resets_a_tcp_socket_taken_over)
+{
+	int pair[2], file = make_file(10);
+	weir_conn *c = dial_tcp_pair(pair);
+	char buf[16];
+	ssize_t n;
+
+	ck_assert_int_eq(weir_conn_sendfile(c, file, 0, 20), 0);
+	weir_conn_free(c);
+	while ((n = recv(pair[1], buf, sizeof(buf), 0)) > 0)
+		;
+	ck_assert_int_eq(n, -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	close(pair[1]);
+	close(file);
+}
+END_TEST
+
+struct relayed {
+	weir_conn *from, *to;
+	int rc;
+};
+
+static void *relay(void *arg)
+{
+	struct relayed *r = arg;
+
+	r->rc = weir_relay(r->from, r->to, NULL);
+	return NULL;
+}
+
+START_TEST(a_reset_is_passed_on_to_a_tcp_socket_taken_over)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	int from[2], to[2];
+	struct relayed r = { dial_tcp_pair(from), dial_tcp_pair(to), 0 };
+	pthread_t id;
+	char part[4];
+
+	ck_assert_int_eq(pthread_create(&id, NULL, relay, &r), 0);
+	ck_assert_int_eq(send(from[1], "part", 4, 0), 4);
+	ck_assert_int_eq(recv(to[1], part, 4, MSG_WAITALL), 4);
+	setsockopt(from[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(from[1]);
+	ck_assert_int_eq(recv(to[1], part, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	ck_assert_int_eq(pthread_join(id, NULL), 0);
+	ck_assert_int_eq(r.rc, -ECONNRESET);
+	weir_conn_free(r.from);
+	weir_conn_free(r.to);
+	close(to[1]);
+}
+END_TEST
+
 START_TEST(what_cannot_be_dialled_says_so)
 {
 	struct process_state before;
@@ -418,6 +514,9 @@ int main(void)
 		a_dialled_socket_sends_at_once_and_keeps_little,
 		each_address_of_a_name_is_tried,
 		a_connected_descriptor_can_be_dialled,
+		a_connected_tcp_socket_is_taken_over_with_its_options,
+		a_file_cut_off_resets_a_tcp_socket_taken_over,
+		a_reset_is_passed_on_to_a_tcp_socket_taken_over,
 		what_cannot_be_dialled_says_so, a_dial_ends_at_its_deadline,
 		a_dial_waits_for_room_in_a_unix_backlog_until_its_deadline,
 		a_dial_that_waits_for_a_unix_backlog_gets_its_turn,
