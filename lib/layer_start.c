@@ -14,14 +14,14 @@ static int send_clear(struct weir_conn *c)
 {
 	int rc;
 
-	while ((rc = wr_conn_flush(c)) == WR_FLUSH_STALLED) {
+	while ((rc = wr_conn_flush(c)) > 0) {
 		if (!wr_conn_may_wait(c))
 			return -EAGAIN;
-		rc = wr_conn_wait_output(c);
+		rc = wr_conn_wait_flush(c, rc);
 		if (rc < 0)
 			return rc;
 	}
-	return rc == WR_FLUSH_YIELDED ? -EAGAIN : rc;
+	return rc;
 }
 
 /* False: another thread has sent meanwhile. */

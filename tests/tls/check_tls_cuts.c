@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Handshakes that end at every byte, resets at a deadline, and system calls
- * that fail.  What a client sends goes through memory, so that the test cuts it
- * where it likes.
+ * that fail or are slow.  What a client sends goes through memory, so that the
+ * test cuts it where it likes.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -386,6 +386,101 @@ START_TEST(a_failed_call_ends_a_handshake_of_the_program_at_most)
 }
 END_TEST
 
+#define FILE_BYTES 20000
+
+/* Each piece of a file takes a turn. */
+static int slow_disk(enum wr_sys_call call, size_t *len)
+{
+	if (call != WR_SYS_sendfile)
+		return 0;
+	*len = 4096;
+	usleep(1100);
+	return 0;
+}
+
+struct clear_file {
+	weir_tls *tls;
+	int fd;
+};
+
+static int send_file_in_clear(weir_conn *c, const struct clear_file *f)
+{
+	int rc = weir_conn_sendfile(c, f->fd, 0, FILE_BYTES);
+
+	return rc < 0 ? rc : weir_conn_start_tls(c, f->tls, NULL);
+}
+
+static int send_file_and_echo(weir_conn *c, void *file)
+{
+	int rc = send_file_in_clear(c, file);
+
+	return rc < 0 ? rc : echo(c, NULL);
+}
+
+START_TEST(a_session_begins_tls_behind_a_slow_file)
+{
+	struct clear_file f = { tls_server("a"), make_file(FILE_BYTES) };
+
+	wr_sys_fault = slow_disk;
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s = serve(
+			NULL,
+			WEIR_SERVICE(SESSION_ON(on_worker, send_file_and_echo),
+				     .speaks_first = 1, .arg = &f));
+		struct tls_client c = tls_connect(s, NULL);
+		char buf[FILE_BYTES];
+
+		ck_assert_int_eq(recv(c.fd, buf, FILE_BYTES, MSG_WAITALL),
+				 FILE_BYTES);
+		ck_assert_int_eq(tls_shake(&c), 1);
+		tls_expect_echo(&c, "hello");
+		tls_close(&c);
+		UNTIL(stats(s).ledger.open == 0);
+		(void)server_stop_and_check(s);
+	}
+	wr_sys_fault = NULL;
+	weir_tls_free(f.tls);
+	close(f.fd);
+}
+END_TEST
+
+static int take_file_and_echo(weir_conn *c, void *tls)
+{
+	char buf[FILE_BYTES];
+	ssize_t n = weir_conn_read_exact(c, buf, FILE_BYTES);
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_start_tls(c, tls, NULL);
+	return rc < 0 ? rc : echo(c, NULL);
+}
+
+START_TEST(a_dialled_connection_begins_tls_behind_a_slow_file)
+{
+	struct clear_file f = { tls_client("a.example"),
+				make_file(FILE_BYTES) };
+	weir_tls *tls = tls_server("a");
+	struct server *s;
+	weir_conn *c;
+	char byte;
+
+	wr_sys_fault = slow_disk;
+	s = serve(NULL,
+		  WEIR_SERVICE(.session = take_file_and_echo, .arg = tls));
+	ck_assert_int_eq(weir_dial(&c, s->address, 0), 0);
+	ck_assert_int_eq(send_file_in_clear(c, &f), 0);
+	ck_assert_int_eq(weir_conn_write(c, "x", 1), 0);
+	ck_assert_int_eq(weir_conn_read(c, &byte, 1), 1);
+	weir_conn_free(c);
+	(void)server_stop_and_check(s);
+	wr_sys_fault = NULL;
+	weir_tls_free(f.tls);
+	weir_tls_free(tls);
+	close(f.fd);
+}
+END_TEST
+
 START_TEST(a_context_is_made_whole_or_not_at_all)
 {
 	int made = 1;
@@ -425,5 +520,7 @@ int main(void)
 		a_reset_at_the_deadline_of_a_handshake_ends_its_session,
 		a_failed_call_ends_one_connection_at_most,
 		a_failed_call_ends_a_handshake_of_the_program_at_most,
+		a_session_begins_tls_behind_a_slow_file,
+		a_dialled_connection_begins_tls_behind_a_slow_file,
 		a_context_is_made_whole_or_not_at_all);
 }

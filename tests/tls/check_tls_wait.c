@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir_conn_wait() over TLS.  The socket is readable without input, because of
- * tickets, and there is input while it is not readable, in a record that was
- * read in part.
+ * Waits over TLS.  The socket is readable without input, because of tickets,
+ * and there is input while it is not readable, in a record that was read in
+ * part.
  */
 #include <openssl/err.h>
 #include <poll.h>
