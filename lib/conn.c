@@ -568,9 +568,10 @@ static void end_layer(struct weir_conn *c, struct wr_stats *stats)
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome)
 {
-	int fd = wr_conn_detach(c);
+	int fd;
 
-	end_layer(c, stats);
+	end_layer(c, stats); /* it may name the peer, by the descriptor */
+	fd = wr_conn_detach(c);
 	if (c->may_block_close) /* the peer had its time */
 		wr_sys_forget_linger(fd);
 	if (fd >= 0)

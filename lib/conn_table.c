@@ -59,6 +59,7 @@ static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)
 		wr_sys_close(c->fd);
+	c->core = NULL; /* the server may be gone */
 	wr_layer_free(c);
 	wr_outbox_clear(&c->out.box);
 	wr_buffer_release(&c->in.buf);

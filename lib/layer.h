@@ -84,7 +84,10 @@ WR_PRIVATE ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap);
 /* Send to the socket, and keep what it does not take.  0 or -errno. */
 WR_PRIVATE int wr_layer_put(struct wr_layer *l, const void *data, size_t len);
 
-/* A log line about the connection; at most 10 a second are written. */
+/*
+ * With no lock held, so in no operation of the output: a log line about the
+ * connection; at most 10 a second are written.
+ */
 WR_PRIVATE void wr_layer_log(struct wr_layer *l, const char *text);
 
 WR_PRIVATE struct wr_layer *wr_layer_of(const struct weir_conn *c);

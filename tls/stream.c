@@ -49,6 +49,7 @@ struct stream {
 	bool has_last;
 	bool saw_eof;
 	bool is_up;
+	bool is_untold; /* the log does not know yet that it has failed */
 };
 
 static struct stream *stream_of(const struct wr_layer *l)
@@ -243,12 +244,21 @@ static int finish_output(struct stream *s, int rc)
 
 static void note_failure(struct stream *s)
 {
-	char text[160];
-
 	if (s->failed)
 		return;
 	s->failed = tls_reason(s->ssl);
 	s->layer.failure = tls_failure(s->ssl);
+	s->is_untold = true;
+}
+
+/* Not in an operation of the output: the connection's lock may be held. */
+static void tell_failure(struct stream *s)
+{
+	char text[160];
+
+	if (!s->is_untold)
+		return;
+	s->is_untold = false;
 	(void)snprintf(text, sizeof(text), "TLS: %s", s->failed);
 	wr_layer_log(&s->layer, text);
 }
@@ -388,6 +398,7 @@ static int tls_handshake(struct wr_layer *l)
 		rc = rc == 0 ? -ECONNRESET : rc;
 	}
 	rc = finish_output(s, rc);
+	tell_failure(s);
 	return rc == -EAGAIN ? 0 : rc;
 }
 
@@ -410,6 +421,7 @@ static int take_plain(struct stream *s, void *buf, size_t cap, bool peek)
 	if (n > 0)
 		s->others = 0;
 	rc = finish(s, n > 0 ? n : error_of(s, n));
+	tell_failure(s);
 	return rc > 0 || rc == -EAGAIN ? rc : keep_last(s, rc);
 }
 
@@ -531,6 +543,7 @@ static void tls_end(struct wr_layer *l)
 {
 	struct stream *s = stream_of(l);
 
+	tell_failure(s);
 	SSL_free(s->ssl);
 	X509_free(s->refused);
 	forget_errors();

@@ -154,14 +154,19 @@ static void peer_expect(struct peer *p, char byte)
 	ck_assert_int_eq(got, byte);
 }
 
-static void peer_leave(struct peer *p)
+static void peer_abandon(struct peer *p)
 {
-	(void)SSL_shutdown(p->ssl);
-	peer_say(p, ROOM);
 	SSL_free(p->ssl);
 	SSL_CTX_free(p->ctx);
 	close(p->fd);
 	close(p->listener);
+}
+
+static void peer_leave(struct peer *p)
+{
+	(void)SSL_shutdown(p->ssl);
+	peer_say(p, ROOM);
+	peer_abandon(p);
 }
 
 /* ------------------------------------------ a connection of weir_dial() */
@@ -294,8 +299,9 @@ END_TEST
 
 enum { READABLE, SESSION, SESSION_ON_WORKER, KINDS };
 
-static struct server *serve_and_dial(struct peer *p, int version, int kind,
-				     weir_handler *fn)
+static struct server *serve_and_dial_with(const struct weir_config *config,
+					  struct peer *p, int version, int kind,
+					  weir_handler *fn)
 {
 	weir_tls *tls = tls_client("a.example");
 	struct weir_service service;
@@ -303,7 +309,7 @@ static struct server *serve_and_dial(struct peer *p, int version, int kind,
 
 	weir_service_init(&service, sizeof(service));
 	service.readable = echo;
-	s = serve(NULL, &service);
+	s = serve(config, &service);
 	service.readable = kind == READABLE ? fn : NULL;
 	service.session = kind == READABLE ? NULL : fn;
 	service.session_on_worker = kind == SESSION_ON_WORKER;
@@ -314,6 +320,12 @@ static struct server *serve_and_dial(struct peer *p, int version, int kind,
 	weir_tls_free(tls);
 	peer_meet(p);
 	return s;
+}
+
+static struct server *serve_and_dial(struct peer *p, int version, int kind,
+				     weir_handler *fn)
+{
+	return serve_and_dial_with(NULL, p, version, kind, fn);
 }
 
 START_TEST(a_reply_follows_a_ticket_that_comes_in_parts)
@@ -404,6 +416,64 @@ START_TEST(bytes_that_were_read_are_given_although_an_answer_fails)
 		UNTIL(stats(s).ledger.open == 0);
 		(void)server_stop_and_check(s);
 	}
+}
+END_TEST
+
+/* ------------------------------------------------------ what the log tells */
+
+static weir_ref *_Atomic line_reader;
+static atomic_int calls, told;
+
+static int read_line(weir_conn *c, void *arg)
+{
+	char line[16];
+
+	(void)arg;
+	if (atomic_load(&line_reader) == NULL)
+		atomic_store(&line_reader, weir_conn_ref(c));
+	atomic_fetch_add(&calls, 1);
+	return (int)weir_conn_read_line(c, line, sizeof(line));
+}
+
+static void ask_the_connection(void *arg, int level, const char *line)
+{
+	(void)level;
+	(void)arg;
+	if (strstr(line, "TLS: ") == NULL)
+		return;
+	(void)weir_ref_unsent(line_reader);
+	atomic_fetch_add(&told, 1);
+}
+
+/*
+ * Half a line keeps the input from being looked at, and half a ticket the
+ * output from being sent: so the flush is what reads the wrong rest.
+ */
+START_TEST(a_failure_that_output_finds_is_logged_without_a_lock)
+{
+	static const char wrong[PART];
+	struct peer p;
+	struct server *s =
+		serve_and_dial_with(WEIR_CONFIG(.log = ask_the_connection,
+						.log_level = WEIR_LOG_INFO),
+				    &p, TLS1_3_VERSION, READABLE, read_line);
+	int before;
+
+	peer_write(&p, "ha");
+	peer_say(&p, ROOM);
+	UNTIL(stats(s).bytes_in == 2 && stats(s).parked == 1);
+	before = atomic_load(&calls);
+	peer_make_ticket(&p);
+	peer_say(&p, PART);
+	UNTIL(atomic_load(&calls) > before && stats(s).parked == 1);
+	ck_assert_int_eq(weir_ref_send(line_reader, "x", 1), 0);
+	ck_assert_int_eq(weir_ref_unsent(line_reader), 1);
+	ck_assert_int_eq(send(p.fd, wrong, PART, MSG_NOSIGNAL), PART);
+	UNTIL(atomic_load(&told) == 1);
+	UNTIL(stats(s).ledger.failed == 1);
+	weir_unref(line_reader);
+	peer_abandon(&p);
+	(void)server_stop_and_check(s);
 }
 END_TEST
 
@@ -558,5 +628,6 @@ int main(void)
 		a_reply_follows_a_ticket_that_comes_in_parts,
 		close_notify_follows_a_ticket_that_comes_in_parts,
 		bytes_that_were_read_are_given_although_an_answer_fails,
+		a_failure_that_output_finds_is_logged_without_a_lock,
 		answers_that_a_client_does_not_take_have_a_bound);
 }
