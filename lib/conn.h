@@ -130,6 +130,7 @@ struct wr_in {
 	bool would_block;	 /* the last receive said -EAGAIN */
 	bool has_exceptions : 1; /* urgent data or end seen */
 	bool is_held : 1;	 /* by unsent output, which stops read_ms */
+	bool is_lost : 1;	 /* a look has seen its reset */
 };
 
 struct wr_out {

@@ -24,14 +24,15 @@
 #define TIME_CHECK_GAP 16
 
 /* Time stamps in the error queue raise POLLERR, too. */
-static bool has_error(const struct weir_conn *c)
+static bool take_error(struct weir_conn *c)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	return wr_sys_getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) ==
-		       0 &&
-	       error != 0;
+	if (wr_sys_getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
+	    error != 0)
+		c->in.is_lost = true;
+	return c->in.is_lost;
 }
 
 /*
@@ -44,7 +45,7 @@ static bool is_gone(struct weir_conn *c, short found)
 		return false;
 	if (found & POLLHUP && wr_conn_output_is_open(c))
 		return true;
-	return found & POLLERR && has_error(c);
+	return c->in.is_lost || (found & POLLERR && take_error(c));
 }
 
 int wr_conn_input_probe(struct weir_conn *c)
@@ -72,6 +73,18 @@ int wr_conn_input_find(struct weir_conn *c)
 	return rc;
 }
 
+/*
+ * "The kernel tells a reset once": after a look has taken the error, a socket
+ * shows the input that came before it, and then an ordinary end.
+ */
+static inline ssize_t receive_raw(struct weir_conn *c, void *buf, size_t cap,
+				  int flags)
+{
+	ssize_t n = wr_sys_recv(c->fd, buf, cap, flags);
+
+	return n == 0 && c->in.is_lost ? -ECONNRESET : n;
+}
+
 static inline ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap);
 
 bool wr_conn_input_is_over(struct weir_conn *c)
@@ -86,7 +99,7 @@ bool wr_conn_input_is_over(struct weir_conn *c)
 	if (c->layered)
 		return wr_layer_look(c) == WR_LOOK_END &&
 		       input_receive(c, &byte, 1) != -EAGAIN;
-	n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
+	n = receive_raw(c, &byte, 1, MSG_PEEK);
 	if (n > 0 || n == -EAGAIN || atomic_load(&c->is_cut))
 		return false;
 	c->in.error = (int)n; /* the kernel tells it once */
@@ -151,7 +164,7 @@ static ssize_t receive_now(struct weir_conn *c, void *buf, size_t cap)
 	ssize_t n;
 
 	n = c->layered ? receive_layered(c, buf, cap)
-		       : wr_sys_recv(c->fd, buf, cap, 0);
+		       : receive_raw(c, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
 		n = -ECANCELED; /* our shutdown, not the peer's */
 	} else if (n > 0) {

@@ -28,6 +28,9 @@ ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap)
 		l->is_dry = true;
 	else if (n <= 0 && atomic_load(&c->is_cut))
 		return -ECANCELED;
+	else if (n == 0 && c->in.is_lost)
+		/* see "the kernel tells a reset once" in conn_input.c */
+		return -ECONNRESET;
 	if (n <= 0)
 		return n;
 	/* see "a short read empties the socket" in conn_input.c */

@@ -507,6 +507,52 @@ START_TEST(a_dialled_peer_that_is_gone_is_an_error_and_no_signal)
 }
 END_TEST
 
+static int say_a_part_and_reset(weir_conn *c, void *arg)
+{
+	const struct linger now = { .l_onoff = 1 };
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int fd;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	ck_assert_int_eq(weir_conn_write(c, "part", 4), 0);
+	fd = weir_conn_detach(c);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	return WEIR_CLOSE;
+}
+
+static bool has_error(weir_conn *c)
+{
+	struct pollfd fd = { .fd = weir_conn_fd(c) };
+
+	return poll(&fd, 1, 0) == 1 && fd.revents & POLLERR;
+}
+
+/* Its own output has ended, and it looks at the connection first. */
+START_TEST(a_wait_does_not_make_a_reset_an_ordinary_end)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = say_a_part_and_reset));
+	weir_conn *c = dial(s->address);
+	struct weir_poll wait = { .conn = c, .events = WEIR_POLL_INPUT };
+	char part[16];
+
+	ck_assert_int_eq(weir_conn_write(c, "go\n", 3), 0);
+	ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), 0);
+	UNTIL(has_error(c));
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(weir_conn_wait(&wait, 1, 0), 1);
+	ck_assert_int_eq(weir_conn_read(c, part, sizeof(part)), 4);
+	ck_assert_int_eq(weir_conn_wait(&wait, 1, 0), 1);
+	ck_assert_int_eq(weir_conn_read(c, part, 1), -ECONNRESET);
+	weir_conn_free(c);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -525,5 +571,6 @@ int main(void)
 		a_freed_connection_is_closed_whoever_refers_to_it,
 		a_cancel_ends_the_wait_of_a_free,
 		a_dialled_connection_knows_both_ends,
-		a_dialled_peer_that_is_gone_is_an_error_and_no_signal);
+		a_dialled_peer_that_is_gone_is_an_error_and_no_signal,
+		a_wait_does_not_make_a_reset_an_ordinary_end);
 }

@@ -1024,6 +1024,28 @@ START_TEST(a_reset_after_the_end_of_the_input_ends_the_relay)
 }
 END_TEST
 
+/* It has sent a part, which must not pass for the whole. */
+START_TEST(a_reset_after_the_end_of_the_other_input_ends_the_relay)
+{
+	for (int i = 0; i < 4; i++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .result = 0 };
+		char byte;
+
+		ends_open(&e, s, i / 2, 0);
+		end_output(e.peer[i % 2]);
+		ck_assert_int_eq(recv(e.peer[!(i % 2)], &byte, 1, 0), 0);
+		send_bytes(e.peer[!(i % 2)], 4);
+		ends_reset(&e, !(i % 2));
+		ends_expect(&e, -ECONNRESET, "after a reset");
+		ck_assert_int_eq(end_of_input(e.peer[i % 2]), ECONNRESET);
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
 START_TEST(a_cut_of_the_client_resets_the_upstream)
 {
 	for (int on_worker = 0; on_worker < 2; on_worker++) {
@@ -1176,6 +1198,7 @@ int main(void)
 		a_cut_of_an_upstream_that_is_not_waited_for_ends_the_relay,
 		a_connection_that_has_ended_both_ways_costs_no_time,
 		a_reset_after_the_end_of_the_input_ends_the_relay,
+		a_reset_after_the_end_of_the_other_input_ends_the_relay,
 		a_cut_of_the_client_resets_the_upstream,
 		a_relay_without_a_pause_keeps_its_deadlines,
 		a_cut_of_a_busy_client_resets_the_upstream);
