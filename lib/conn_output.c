@@ -217,6 +217,14 @@ static bool is_layer_due(const struct weir_conn *c, bool is_last)
 	       (is_last && wr_layer_owes_bye_locked(c));
 }
 
+/* After a stall, a peer that takes all as it comes may let none begin again. */
+static int yield_locked(struct weir_conn *c)
+{
+	if (c->out.is_stalled)
+		note_stall_locked(c);
+	return WR_FLUSH_YIELDED;
+}
+
 /*
  * Sends the outbox, then rest.  WR_FLUSH_... or -errno.  Only the owner, which
  * has a ctx, sends files.
@@ -258,7 +266,7 @@ static int send_uncounted_locked(struct weir_conn *c, struct wr_context *ctx,
 				files_end_at = ctx->now + WR_TURN_NS;
 			else if (ctx->now >= files_end_at ||
 				 c->out.sent >= end_of_turn)
-				return WR_FLUSH_YIELDED;
+				return yield_locked(c);
 			rc = send_file_locked(c);
 		} else if (ctx && rest && wr_conn_may_wait(c) &&
 			   c->out.sent >= end_of_turn) {

@@ -230,20 +230,12 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 	return rc;
 }
 
-/*
- * An error of the flush is told by the next call.  WR_FLUSH_YIELDED is
- * progress, though it does not restart the clock of write_ms.
- */
+/* An error of the flush is told by the next call. */
 int wr_conn_check_room(struct weir_conn *c)
 {
-	int rc = WR_FLUSH_STALLED;
-
-	if (c->ctx->now < wr_conn_room_at(c))
-		return 0;
-	if (wr_conn_has_output(c))
-		rc = wr_conn_flush(c);
-	if (rc < 0 || c->ctx->now < wr_conn_room_at(c) ||
-	    (rc == WR_FLUSH_YIELDED && !wr_conn_has_outlived(c)))
+	if (c->ctx->now < wr_conn_room_at(c) ||
+	    (wr_conn_has_output(c) && wr_conn_flush(c) < 0) ||
+	    c->ctx->now < wr_conn_room_at(c))
 		return 0;
 	c->call.timed_out =
 		wr_conn_has_outlived(c) ? WEIR_END_LIFETIME : WEIR_END_WRITE;

@@ -511,14 +511,9 @@ START_TEST(a_session_that_sends_to_a_fast_peer_lets_others_run)
 }
 END_TEST
 
-/* ---- a relay behind a file */
+/* ---- a peer that takes a file as fast as it comes */
 
-enum { RELAY_WRITE_MS = 200, BEFORE_RELAY = 150000 };
-
-struct behind {
-	char upstream[160];
-	int fd;
-};
+enum { SHORT_WRITE_MS = 200 };
 
 static _Atomic int64_t stalled_at; /* ms; 0: not yet */
 static _Atomic bool file_may_end;
@@ -537,6 +532,60 @@ static int stall_first(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
+static struct server *serve_file_that_stalls(const struct weir_service *service)
+{
+	atomic_store(&stalled_at, 0);
+	atomic_store(&file_may_end, false);
+	wr_sys_fault = stall_first;
+	return serve_workers(2, service);
+}
+
+static void let_file_end_late(void)
+{
+	UNTIL(atomic_load(&stalled_at) > 0 &&
+	      now_ms() > atomic_load(&stalled_at) + 2 * SHORT_WRITE_MS);
+	atomic_store(&file_may_end, true);
+}
+
+static int send_file_and_go_on(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		ck_assert_int_eq(weir_conn_write(c, "file ", 5), 0);
+		ck_assert_int_eq(
+			weir_conn_sendfile(c, *(const int *)arg, 0, FAST), 0);
+	}
+	return (int)n;
+}
+
+START_TEST(a_file_that_moves_meets_no_deadline)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		int fd = make_file(FAST);
+		struct server *s = serve_file_that_stalls(
+			WEIR_SERVICE(HANDLE_AS(is_session, send_file_and_go_on),
+				     .write_ms = SHORT_WRITE_MS, .arg = &fd));
+		struct client *c = client_open_and_send(s, "go\n");
+
+		let_file_end_late();
+		client_half_close(c);
+		expect_file(c, FAST);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+		wr_sys_fault = NULL;
+		close(fd);
+	}
+}
+END_TEST
+
+/* ---- a relay behind a file */
+
+struct behind {
+	char upstream[160];
+	int fd;
+};
+
 static int relay_behind_a_file(weir_conn *c, void *arg)
 {
 	const struct behind *b = arg;
@@ -544,8 +593,8 @@ static int relay_behind_a_file(weir_conn *c, void *arg)
 	int rc = weir_dial(&upstream, b->upstream, 0);
 
 	ck_assert_int_eq(rc, 0);
-	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, RELAY_WRITE_MS);
-	ck_assert_int_eq(weir_conn_sendfile(c, b->fd, 0, BEFORE_RELAY), 0);
+	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, SHORT_WRITE_MS);
+	ck_assert_int_eq(weir_conn_sendfile(c, b->fd, 0, FAST), 0);
 	rc = weir_relay(c, upstream, NULL);
 	weir_conn_free(upstream);
 	return rc;
@@ -555,31 +604,27 @@ static int relay_behind_a_file(weir_conn *c, void *arg)
 START_TEST(a_file_that_moves_ends_no_relay)
 {
 	for (int on_worker = 0; on_worker < 2; on_worker++) {
-		struct behind b = { .fd = make_file(BEFORE_RELAY) };
-		struct server *s;
-		static char data[BEFORE_RELAY];
-		struct client *c;
-		char where[160];
-		int id;
-
-		atomic_store(&stalled_at, 0);
-		atomic_store(&file_may_end, false);
-		wr_sys_fault = stall_first;
-		s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
-		id = server_listen(
+		struct behind b = { .fd = make_file(FAST) };
+		struct server *s = serve_file_that_stalls(
+			WEIR_SERVICE(.readable = echo_lines));
+		int id = server_listen(
 			s, "127.0.0.1:0",
 			WEIR_SERVICE(SESSION_ON(on_worker, relay_behind_a_file),
 				     .speaks_first = 1, .arg = &b));
+		static char data[FAST];
+		struct client *c;
+		char where[160];
+
 		snprintf(b.upstream, sizeof(b.upstream), "%s", s->address);
 		server_address(s, id, where, sizeof(where));
 		c = client_open_at(where);
 		UNTIL(atomic_load(&stalled_at) > 0 &&
-		      now_ms() > atomic_load(&stalled_at) + RELAY_WRITE_MS);
+		      now_ms() > atomic_load(&stalled_at) + SHORT_WRITE_MS);
 		client_send(c, "hello\n");
 		UNTIL(listener_stats(s, 0).bytes_in == 6);
 		atomic_store(&file_may_end, true);
-		for (size_t have = 0; have < BEFORE_RELAY;) {
-			ssize_t n = client_read(c, data, BEFORE_RELAY - have);
+		for (size_t have = 0; have < FAST;) {
+			ssize_t n = client_read(c, data, FAST - have);
 
 			ck_assert_int_gt(n, 0);
 			ck_assert(bytes_match(data, (size_t)n, have));
@@ -609,5 +654,6 @@ int main(void)
 		a_slow_disk_does_not_hold_a_worker,
 		a_file_for_a_fast_peer_delays_no_timer_and_no_wake,
 		a_session_that_sends_to_a_fast_peer_lets_others_run,
+		a_file_that_moves_meets_no_deadline,
 		a_file_that_moves_ends_no_relay);
 }
