@@ -14,7 +14,7 @@ import time
 import xml.etree.ElementTree
 
 from weirtest import (DEADLINE, PythonServer, Server, TestCase, built_with,
-                      main, program, run)
+                      main, nobody, program, run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -60,9 +60,9 @@ class Files(TestCase):
                           ("tests", "failures", "errors")], ["2", "1", "1"])
         self.assertIn(b"NOT TRUSTWORTHY", answer.stderr)
 
-    def stopped(self, server, *options):
-        answer = load(server.address, "-d", "60s", "--stop-early", *options)
-        self.assertEqual(answer.returncode, 3, answer)
+    def stopped(self, address, *options, status=3):
+        answer = load(address, "-d", "60s", "--stop-early", *options)
+        self.assertEqual(answer.returncode, status, answer)
         self.assertRegex(answer.stdout, rb"STOPPED after \S+ of 1m")
         self.assertIn(b"a gate could not pass any more", answer.stdout)
         return answer
@@ -77,16 +77,16 @@ class Files(TestCase):
             for line in sock.makefile("rb"):
                 sock.sendall(b"x" + line[1:])
         with PythonServer(wrong) as server:
-            answer = self.stopped(server, "--gate", "errors<10", "--gate",
+            answer = self.stopped(server.address, "--gate", "errors<10", "--gate",
                                   "p99<1000s")
             self.assertIn(b"1 of 2 gates failed", answer.stdout)
             self.assertRegex(answer.stdout, rb"errors<10 .*FAIL")
             self.assertRegex(answer.stdout, rb"p99<1000s .*not judged")
-            self.stopped(server, "--gate", "errors%<1%", "-r", "1k")
+            self.stopped(server.address, "--gate", "errors%<1%", "-r", "1k")
         with PythonServer(late) as server:
-            self.stopped(server, "--gate", "max<40ms")
+            self.stopped(server.address, "--gate", "max<40ms")
             # Of 6000 messages 60 may be late.
-            self.stopped(server, "-r", "100", "--gate", "p99<40ms")
+            self.stopped(server.address, "-r", "100", "--gate", "p99<40ms")
             # How many there will be is not known: it may still pass.
             answer = load(server.address, "-d", "4s", "--stop-early",
                           "--gate", "p50<40ms")
@@ -94,6 +94,28 @@ class Files(TestCase):
             self.assertEqual(answer.returncode, 3, answer)
         self.check_usage(load("127.0.0.1:1", "--stop-early"), "weir-client",
                          "--stop-early", "--gate")
+
+    def test_connections_that_fail_or_end_stop_a_run(self):
+        def once(sock):
+            for line in sock.makefile("rb"):
+                sock.sendall(line)
+                return
+        for gate in ("errors=0", "errors%<1%", "refused<10",
+                     "connect-failed<10", "never-sent<10"):
+            # Without any reply the status is 1.
+            answer = self.stopped(nobody(), "--churn", "-r", "100", "--gate",
+                                  gate, status=1)
+            self.assertRegex(answer.stdout, rb"%s .*FAIL" % gate.encode())
+        with PythonServer(once) as server:
+            for gate in "ended<5", "reopened<5":
+                self.stopped(server.address, "-c", "1", "--reconnect",
+                             "--gate", gate)
+
+    @built_with("openssl")
+    def test_failed_handshakes_stop_a_run(self):
+        with PythonServer(lambda sock: sock.recv(1)) as server:
+            self.stopped(server.address, "--tls", "--insecure", "--churn", "-r",
+                         "100", "--gate", "handshake-failed=0", status=1)
 
     def test_a_summary_has_tables_of_gates_and_latencies(self):
         with Server("echo@127.0.0.1:0") as server:

@@ -176,7 +176,7 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		c->rested_ns += engine_measured_since(e, c->rest_from, now);
 	c->is_replaced = false;
 	if (c->state == CONN_OPEN)
-		e->sums.ended +=
+		e->now->ended +=
 			error == 0 || error == ECONNRESET || error == EPIPE;
 	if (c->down_at == 0 && c->was_opened)
 		c->down_at = now;
@@ -716,7 +716,7 @@ void conn_leave(struct engine *e, struct conn *c, int64_t now)
 
 static void conn_opened(struct engine *e, struct conn *c, int64_t now)
 {
-	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	e->now->reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
 	if (!c->was_opened)
 		e->connected_at = now;
 	c->was_opened = true;

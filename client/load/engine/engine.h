@@ -340,7 +340,7 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 	if (e->measure_at == NEVER || at < 0)
 		at = 0;
 	e->now->failed += error_phase_is_failure(phase);
-	error_table_add(&e->sums.errors,
+	error_table_add(&e->now->errors,
 			&(struct error_row){ phase, error, 1, at, at });
 }
 

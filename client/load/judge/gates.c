@@ -147,9 +147,13 @@ static bool gate_holds(const struct gate_row *g, const struct metric *m)
 
 /* Counts that only grow. */
 static const char *const growing[] = {
-	"errors",  "timed-out", "reset",    "closed-early",   "wrong", "bad",
-	"swapped", "missing",	"surplus",  "crossed",	      "late",  "unsure",
-	"refused", "ended",	"reopened", "connect-failed",
+	"errors",	"timed-out",	  "reset",
+	"closed-early", "wrong",	  "bad",
+	"swapped",	"missing",	  "surplus",
+	"crossed",	"late",		  "unsure",
+	"refused",	"connect-failed", "ended",
+	"reopened",	"never-sent",	  "handshake-failed",
+	"late-ours",	"late-server",
 };
 
 static bool is_growing(const char *name)

@@ -152,6 +152,11 @@ void summary_add(struct summary *s, struct interval *i)
 	counts_add(&r->counts, &i->counts);
 	s->second_failed += i->failed;
 	s->failed += i->failed;
+	for (size_t n = 0; n < i->errors.used; n++)
+		error_table_add(&r->errors, &i->errors.rows[n]);
+	r->errors.other += i->errors.other;
+	r->connections.reopened += i->reopened;
+	r->connections.ended += i->ended;
 	r->self.late_ours += i->late_ours;
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
@@ -427,16 +432,11 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 	uint64_t unsent = sums->unsent;
 	double busy = 0;
 
-	for (size_t i = 0; i < sums->errors.used; i++)
-		error_table_add(&r->errors, &sums->errors.rows[i]);
-	r->errors.other += sums->errors.other;
 	if (sums->first_bad.why &&
 	    (!r->first_bad.why || sums->first_bad.at < r->first_bad.at))
 		r->first_bad = sums->first_bad;
 	if (!r->tls_why)
 		r->tls_why = sums->tls_why;
-	r->connections.reopened += sums->reopened;
-	r->connections.ended += sums->ended;
 	r->connections.bytes_each = sums->bytes_each;
 	r->counts.bytes_out -=
 		unsent < r->counts.bytes_out ? unsent : r->counts.bytes_out;

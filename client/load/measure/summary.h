@@ -17,6 +17,8 @@ struct interval {
 	struct histogram *without_lag; /* see struct result */
 	struct counts counts;
 	uint64_t failed; /* connections */
+	struct error_table errors;
+	uint64_t reopened, ended; /* connections */
 	uint64_t late_ours, late_server;
 	int64_t late_ours_max, late_server_max;
 	int64_t handshake_lag; /* see struct self */
@@ -38,10 +40,8 @@ static inline void interval_censor(struct interval *i, enum clock_kind kind,
 }
 
 struct engine_sums {
-	struct error_table errors;
 	struct bad_reply first_bad;
-	const char *tls_why; /* see struct result */
-	uint64_t reopened, ended;
+	const char *tls_why;	     /* see struct result */
 	uint64_t unsent;	     /* bytes of an upload not acknowledged */
 	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
 	int64_t longest_stall;
