@@ -72,6 +72,31 @@ START_TEST(a_banner_for_some_starves_the_others)
 }
 END_TEST
 
+/* More connections than messages: some are only greeted. */
+static void greets_all(int is_open_loop)
+{
+	struct script script = { .banners = 40, .banner = "hello\n" };
+	struct plan plan = PLAN(.connections = 40, .count = 20, .threads = 2,
+				.banner = BANNER_LINE);
+	struct result r;
+
+	if (is_open_loop)
+		plan.schedule = PLAN_CONSTANT, plan.rate = 100;
+	r = run_against(&script, &plan, NULL);
+	EXPECT_COUNTS(&r, .planned = 20, .sent = 20, .answered = 20,
+		      .checked = 20);
+	ck_assert_int_eq(r.connections.opened, 40);
+	ck_assert_int_eq(r.connections.starved, 0);
+	ck_assert(!r.is_incomplete);
+	result_free(&r);
+}
+
+START_TEST(a_greeted_connection_without_a_message_is_not_starved)
+{
+	at_once(2, greets_all);
+}
+END_TEST
+
 /* ---- banners */
 
 START_TEST(a_banner_other_than_expected_is_an_error)
@@ -601,6 +626,7 @@ int main(void)
 	return RUN_TESTS("load_connections",
 			 a_server_that_serves_some_starves_the_others,
 			 a_banner_for_some_starves_the_others,
+			 a_greeted_connection_without_a_message_is_not_starved,
 			 a_banner_other_than_expected_is_an_error,
 			 connections_that_are_lost_are_counted,
 			 a_run_without_connections_ends_early,

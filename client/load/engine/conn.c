@@ -625,6 +625,7 @@ static bool end_step(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct engine_step *s = &steps_of(e, c)->list[c->step++];
 
+	c->is_unanswered = false;
 	if (s->is_timed)
 		histogram_record(e->now->clocks[CLOCK_ONCE], now - c->begun_at);
 	if (s->step->pause_ns == 0)
@@ -656,7 +657,7 @@ static void do_steps(struct engine *e, struct conn *c, int64_t now)
 		c->begun_at = now;
 		if (step->has_text && !send_step(e, c, &step->text, now))
 			return;
-		c->was_asked = true;
+		c->is_unanswered = c->state == CONN_OPENING;
 		if (step->has_reply || end_step(e, c, now))
 			return;
 	}

@@ -91,6 +91,7 @@ struct conn {
 	bool is_replaced; /* closed by us; the next is being made */
 	enum conn_pace pace : 8;
 	bool was_opened, was_asked;
+	bool is_unanswered; /* the latest step before the loop */
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
 	uint32_t open;	    /* messages under way, overtaken ones too */
 	/*

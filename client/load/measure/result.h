@@ -158,7 +158,8 @@ struct conn_counts {
 	int asked;
 	int opened;	   /* at least once */
 	int served;	   /* received a reply, or bytes */
-	int starved;	   /* opened and sent a message, but received nothing */
+	int starved;	   /* opened, waited for a reply or to be greeted, and
+			      received nothing */
 	int failed;	   /* never opened */
 	int lost;	   /* ended in the measured part, and not made again */
 	int64_t lost_at;   /* when the first of these was lost */
