@@ -360,9 +360,9 @@ int load_find(int argc, char **argv)
 		/* Standard output may be taken by the JSON. */
 		c.to = output_is_standard(options.load.json) ? stream_err()
 							     : stream_out();
-		status = limits_prepare(plan);
+		status = target_resolve(&c.target, plan);
 		if (status == CLI_DONE)
-			status = target_resolve(&c.target, plan);
+			status = limits_prepare(plan, c.target.to_count);
 		if (status == CLI_DONE) {
 			run_catch_signals();
 			status = find_search(&c);

@@ -156,12 +156,12 @@ static int load_run(struct load_options *o)
 	int status = CLI_USAGE;
 
 	if (check_outputs(o))
-		status = limits_prepare(&o->plan);
-	if (status == CLI_DONE)
 		status = target_resolve(&target, &o->plan);
 	if (status != CLI_DONE)
 		return status;
-	status = run_to(o, &target);
+	status = limits_prepare(&o->plan, target.to_count);
+	if (status == CLI_DONE)
+		status = run_to(o, &target);
 	target_fini(&target);
 	return status;
 }
@@ -225,15 +225,16 @@ static void print_needs(const struct plan *p)
 		     units_count(l.descriptors_allowed, text[1]));
 	if (l.ports > 0)
 		stream_print(
-			"ports       %s for each of %zu source address%s\n",
+			"ports       %s for each of %zu source address%s%s\n",
 			units_count(l.ports, text[2]),
 			p->source_count ? p->source_count : 1,
-			p->source_count > 1 ? "es" : "");
+			p->source_count > 1 ? "es" : "",
+			p->is_spread ? ", to each address" : "");
 }
 
 static int dry_run(const struct plan *plan)
 {
-	int status = limits_prepare(plan);
+	int status = limits_prepare(plan, plan->is_spread ? 0 : 1);
 
 	print_load(plan);
 	print_times(plan);

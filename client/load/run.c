@@ -101,29 +101,47 @@ static int raise_descriptors(const struct limits *l)
 	return CLI_DONE;
 }
 
-static int check_ports(const struct plan *plan, const struct limits *l)
+/* Both take turns: how many pairs there are until the first comes again. */
+static size_t count_pairs(size_t sources, size_t targets)
+{
+	size_t a = sources, b = targets;
+
+	while (b > 0) {
+		size_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return sources / a * targets;
+}
+
+static int check_ports(const struct plan *plan, const struct limits *l,
+		       size_t targets)
 {
 	size_t sources = plan->source_count > 0 ? plan->source_count : 1;
-	size_t needed = (l->connections + l->ports - 1) / l->ports;
+	size_t needed = sources;
 
-	if (needed <= sources)
+	while (count_pairs(needed, targets) * l->ports < l->connections)
+		needed++;
+	if (needed == sources)
 		return CLI_DONE;
-	cli_error("%zu connections to one address need %zu source addresses "
+	cli_error("%zu connections to %zu address%s need %zu source addresses "
 		  "of %zu ports each; name them with --source, as in "
 		  "127.0.0.2,127.0.0.3",
-		  l->connections, needed, l->ports);
+		  l->connections, targets, targets > 1 ? "es" : "", needed,
+		  l->ports);
 	return CLI_USAGE;
 }
 
-int limits_prepare(const struct plan *plan)
+int limits_prepare(const struct plan *plan, size_t targets)
 {
 	struct limits l;
 	int status;
 
 	limits_find(&l, plan);
 	status = raise_descriptors(&l);
-	if (status == CLI_DONE && l.ports > 0)
-		status = check_ports(plan, &l);
+	if (status == CLI_DONE && l.ports > 0 && targets > 0)
+		status = check_ports(plan, &l, targets);
 	return status;
 }
 

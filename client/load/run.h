@@ -32,12 +32,15 @@ void run_catch_signals(void);
 struct limits {
 	size_t descriptors, descriptors_allowed;
 	size_t connections;
-	size_t ports; /* per source address; 0: none needed */
+	size_t ports; /* of a source address for one target; 0: none needed */
 };
 
 void limits_find(struct limits *ret, const struct plan *plan);
 
-/* Raise the descriptor limit if needed.  CLI_USAGE: the plan needs more. */
-int limits_prepare(const struct plan *plan);
+/*
+ * Raise the descriptor limit if needed.  targets: the addresses connected to,
+ * 0 if not known.  CLI_USAGE: the plan needs more.
+ */
+int limits_prepare(const struct plan *plan, size_t targets);
 
 #endif

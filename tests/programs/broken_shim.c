@@ -2,7 +2,7 @@
 /*
  * A library to be loaded before all others into a program (LD_PRELOAD), for a
  * system that gives no thread or no memory, a file that hangs, a first thread
- * that is slow, or a name server that does not answer:
+ * that is slow, or a name server that does not answer or has one answer:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone, or with
@@ -10,6 +10,7 @@
  * BROKEN_ACCEPT is a path: once it exists, accept4() does not return.
  * BROKEN_PID is for how many ms getpid() takes in the first thread.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
+ * BROKEN_NAMES is set: each name has the loopback addresses of both families.
  * BROKEN_MEMORY is a path: a thread but the first that opens it gets nothing
  * from the calloc() after that whose number, from 1, is BROKEN_CALLOC. Standard
  * error is told.
@@ -32,6 +33,7 @@
 static atomic_int threads;
 static int last, pause_ms, lookup_ms, open_ms, memory_call;
 static const char *file = "", *accept_file = "", *memory_file = "";
+static bool has_both;
 static _Thread_local int memory_left; /* calls of calloc(); 0: none fails */
 
 __attribute__((constructor)) static void shim_load(void)
@@ -51,6 +53,7 @@ __attribute__((constructor)) static void shim_load(void)
 	pause_ms = ms ? atoi(ms) : 0;
 	lookup_ms = lookup ? atoi(lookup) : 0;
 	open_ms = slowly ? atoi(slowly) : 0;
+	has_both = getenv("BROKEN_NAMES") != NULL;
 	memory_file = memory ? memory : "";
 	memory_call = call ? atoi(call) : 0;
 }
@@ -93,6 +96,8 @@ int getaddrinfo(const char *node, const char *service,
 
 	if (!next)
 		*(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (has_both && hints && !(hints->ai_flags & AI_NUMERICHOST))
+		node = NULL;
 	if (lookup_ms == 0 || (hints && hints->ai_flags & AI_NUMERICHOST))
 		return next(node, service, hints, ret);
 	(void)poll(NULL, 0, lookup_ms);

@@ -3,14 +3,18 @@
 """weir-client load where the kernel has few ports to give: in a network
 namespace of its own, where they can be counted."""
 
-from weirtest import Server, TestCase, main, network_of_its_own, run
+import os
+
+from weirtest import (Server, TestCase, main, network_of_its_own, run,
+                      why_not_preloaded)
 
 PORT = 40000
 WHERE = "127.0.0.1:%d" % PORT
 
 
-def load(*options):
-    return run("WEIR_CLIENT", "load", WHERE, "--expect", "echo", *options)
+def load(*options, where=WHERE, **kwargs):
+    return run("WEIR_CLIENT", "load", where, "--expect", "echo", *options,
+               **kwargs)
 
 
 class Ports(TestCase):
@@ -60,6 +64,30 @@ class Ports(TestCase):
                              "100 connections", "2 source addresses",
                              "50 ports", "--source")
             self.assertEqual(server.stop()[1]["accepted"], 0)
+
+    def test_each_address_of_a_spread_run_has_all_ports(self):
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        self.give(50)
+        env = dict(os.environ, BROKEN_NAMES="1",
+                   LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"])
+
+        def spread(*options):
+            return load("--spread", *options, env=env,
+                        where="both.example:%d" % PORT)
+        with Server("echo@" + WHERE, "echo@[::1]:%d" % PORT) as server:
+            answer = spread("-c", "90", "-n", "1000")
+            self.assertEqual(answer.returncode, 0, answer)
+            self.assertIn(b"90 opened", answer.stdout)
+            self.check_usage(spread("-c", "101", "-n", "1"), "weir-client",
+                             "101 connections", "2 addresses",
+                             "3 source addresses", "50 ports", "--source")
+            self.assertEqual(server.stop()[1]["accepted"], 90)
+        # How many addresses there are is not looked up.
+        answer = spread("-c", "101", "--dry-run")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"to each address", answer.stdout)
 
     def test_ports_that_others_have_are_a_shortage_of_ours(self):
         self.give(50)
