@@ -51,6 +51,21 @@ START_TEST(a_step_holds_if_98_percent_of_the_plan_were_answered)
 }
 END_TEST
 
+/* Arrivals by chance may leave a short step at a low rate without any. */
+START_TEST(a_step_without_messages_has_answered_none)
+{
+	struct find_step step;
+
+	figures_init(&f);
+	f.plan.schedule = PLAN_POISSON;
+	f.result.counts = (struct counts){ .planned = 0 };
+	step = judged("errors=0");
+	ck_assert_double_eq(step.answered, 0);
+	ck_assert(!step.has_held);
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(a_step_that_is_incomplete_does_not_hold)
 {
 	figures_init(&f);
@@ -85,6 +100,7 @@ int main(void)
 	return RUN_TESTS(
 		"load_find", a_step_holds_if_all_gates_pass,
 		a_step_holds_if_98_percent_of_the_plan_were_answered,
+		a_step_without_messages_has_answered_none,
 		a_step_that_is_incomplete_does_not_hold,
 		a_step_that_fails_while_the_client_is_late_is_its_fault);
 }

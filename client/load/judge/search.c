@@ -120,7 +120,7 @@ static bool is_queue_of_chance(const struct result *r)
 {
 	double drained = (double)r->counts.drained;
 
-	return r->plan->schedule == PLAN_POISSON &&
+	return r->plan->schedule == PLAN_POISSON && r->counts.planned > 0 &&
 	       drained * drained <= 25 * (double)r->counts.planned;
 }
 
