@@ -82,6 +82,23 @@ START_TEST(a_lag_before_a_stall_of_the_server_is_not)
 }
 END_TEST
 
+/* Replies that were there when this client looked took no time at all. */
+START_TEST(what_is_usual_is_found_again_after_replies_at_once)
+{
+	begin();
+	for (int i = 0; i < 300; i++)
+		exchange(0, 0);
+	/* That is usual now, and one stall does not change it. */
+	exchange(0, 490000 * US);
+	exchange(216 * US, USUAL);
+	ck_assert_int_le(llabs(l.room_at - (now - 216 * US + USUAL)), US);
+	for (int i = 0; i < 300; i++)
+		exchange(0, USUAL);
+	exchange(216 * US, USUAL);
+	ck_assert_int_le(llabs(l.room_at - (now - 216 * US)), USUAL / 8);
+}
+END_TEST
+
 START_TEST(the_figures_without_our_lag_do_not_contain_it)
 {
 	histogram_clear(&plan_clock);
@@ -99,5 +116,6 @@ int main(void)
 	return RUN_TESTS("load_lateness",
 			 the_figures_without_our_lag_do_not_contain_it,
 			 a_lag_before_a_usual_reply_is_handed_on,
-			 a_lag_before_a_stall_of_the_server_is_not);
+			 a_lag_before_a_stall_of_the_server_is_not,
+			 what_is_usual_is_found_again_after_replies_at_once);
 }

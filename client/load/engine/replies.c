@@ -104,10 +104,14 @@ void replies_make_room(struct engine *e, struct conn *c, uint64_t count)
 
 static void track_median(struct engine *e, int64_t took)
 {
+	int64_t step = e->median < 16 ? 1 : e->median / 16;
+
 	if (e->median == 0)
 		e->median = took;
-	else
-		e->median += (took > e->median ? e->median : -e->median) / 16;
+	else if (took > e->median)
+		e->median += step;
+	else if (e->median > step)
+		e->median -= step;
 }
 
 /*
