@@ -307,6 +307,17 @@ class Scripts(TestCase):
                  ("Unmatched ( or \\(", "Missing ')'")),
                 ("loop\nsend x\nexpect line\nloop\n", 4, "each part once"),
                 ("loop\nsend x\nexpect line\nsay y\n", 4, "not 'say'"),
+                ("loop 10\nsend x\nexpect line\n", 1,
+                 "expected the end of the line after connect, once, loop, end "
+                 "and close, not '10'"),
+                ("loop\nsend x\nexpect line\nend\t \tnow\nsend x\n", 4,
+                 "expected the end of the line"),
+                ("connect # greets\n", 1, "not '# greets'"),
+                ("once 1\n", 1, "expected the end of the line"),
+                ("loop\nsend x\nexpect line\nclose now\n", 4, "not 'now'"),
+                ("loop\nsend x\nexpect line\nmatch\n", 4, "text is empty"),
+                ("loop\nsend x\nexpect line\nmatch a\nmatch b\n", 5,
+                 "expected one match for each expect"),
         ):
             path = self.write(text)
             answer = load("127.0.0.1:1", "--script", path)
@@ -319,6 +330,10 @@ class Scripts(TestCase):
             said = answer.stderr.decode()
             self.assertTrue(any(words in said for words in (
                 says if isinstance(says, tuple) else (says,))), said)
+        # Blanks after a word are none.
+        path = self.write("loop \r\nsend x\nexpect line\nclose\t\n")
+        self.assertEqual(load("127.0.0.1:1", "--script", path,
+                              "--dry-run").returncode, 0)
         path = self.write("loop\nsend x\nexpect line\npause 1s\n")
         for options, says in ((["-r", "10"], b"omit the pauses of the loop"),
                               (["-P", "2"], b"omit --depth"),

@@ -33,6 +33,17 @@ static bool script_refuse(const struct parser *p, const char *what,
 	return false;
 }
 
+/* A word that has no value must be the last. */
+static bool is_bare(const struct parser *p, const char *value)
+{
+	value += strspn(value, BLANKS);
+	return *value == '\0' ||
+	       script_refuse(p,
+			     "expected the end of the line after connect, "
+			     "once, loop, end and close",
+			     value);
+}
+
 static struct script_step *last_step(const struct parser *p)
 {
 	return p->part && p->part->count > 0
@@ -129,6 +140,11 @@ static bool parse_check(struct parser *p, const char *word, char *value)
 				     value);
 		return !wrong || script_refuse(p, wrong, NULL);
 	}
+	if (step->expected.match)
+		return script_refuse(p, "expected one match for each expect",
+				     NULL);
+	if (!*value)
+		return script_refuse(p, "the text is empty", NULL);
 	step->expected.match = value;
 	wrong = judge_init(&trial, &step->expected);
 	if (wrong)
@@ -158,9 +174,9 @@ static bool parse_pause(struct parser *p, const char *value)
 	return true;
 }
 
-static bool parse_close(struct parser *p)
+static bool parse_close(struct parser *p, const char *value)
 {
-	if (!is_complete(p))
+	if (!is_bare(p, value) || !is_complete(p))
 		return false;
 	if (!is_loop(p) || p->part->count == 0)
 		return script_refuse(p, "expected close at the end of the loop",
@@ -169,9 +185,10 @@ static bool parse_close(struct parser *p)
 	return true;
 }
 
-static bool begin_part(struct parser *p, struct script_part *part)
+static bool begin_part(struct parser *p, struct script_part *part,
+		       const char *value)
 {
-	if (!is_complete(p))
+	if (!is_bare(p, value) || !is_complete(p))
 		return false;
 	if (p->part == part || part->count > 0)
 		return script_refuse(p, "expected each part once", NULL);
@@ -197,7 +214,7 @@ static bool parse_step(struct parser *p, const char *word, char *value)
 	if (strcmp(word, "pause") == 0)
 		return parse_pause(p, value);
 	if (strcmp(word, "close") == 0)
-		return parse_close(p);
+		return parse_close(p, value);
 	return script_refuse(
 		p,
 		"expected connect, once, loop, end, send, expect, ok, "
@@ -221,7 +238,7 @@ static bool parse_line(struct parser *p, char *line)
 		value[len - 1] = '\0';
 	for (int i = 0; i < SCRIPT_PARTS; i++)
 		if (strcmp(word, part_names[i]) == 0)
-			return begin_part(p, &p->script->parts[i]);
+			return begin_part(p, &p->script->parts[i], value);
 	return parse_step(p, word, value);
 }
 
