@@ -579,6 +579,8 @@ static void add_verdict_of(struct result *r, const json_t *file,
 			    name ? name + 1 : path);
 	r->is_cut = r->is_cut || is_true(file, "run", "cut");
 	r->is_stopped = r->is_stopped || is_true(file, "run", "stopped");
+	r->has_early_end =
+		r->has_early_end || is_true(file, "run", "ended_early");
 	r->is_incomplete =
 		r->is_incomplete || is_true(file, "run", "incomplete");
 }

@@ -393,6 +393,24 @@ class MergedResults(TestCase):
         self.assertTrue(found["run"]["incomplete"])
         self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY +1.json: ")
 
+    def test_gates_are_not_judged_if_one_run_has_ended_early(self):
+        with Server("echo@127.0.0.1:0") as server:
+            self.load(server.address(), "-c", "2", "-d", "200ms")
+        with PythonServer(answers(1)) as server:
+            early = self.load(server.address, "-c", "2", "-d", "30s")
+        self.assertTrue(early["run"]["ended_early"])
+        for _ in range(2):
+            # As of such a run by itself, the status is not that of the gate.
+            answer, found = self.merge("--gate", "errors=1000")
+            self.assertEqual(answer.returncode, 1, answer)
+            self.assertTrue(found["run"]["ended_early"])
+            self.assertRegex(answer.stdout, rb"errors=1000 .*not judged")
+            self.assertRegex(answer.stdout, rb"ENDED after \S+\n")
+            # A sum of the sum says so, too.
+            once = os.path.join(self.place, "once.json")
+            os.rename(os.path.join(self.place, "sum.json"), once)
+            self.paths = [once]
+
     def test_other_files_are_refused(self):
         with Server("echo@127.0.0.1:0") as server:
             self.load(server.address(), "-n", "100")

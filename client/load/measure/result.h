@@ -222,6 +222,7 @@ struct result {
 	int64_t late_start; /* how long after --start-at it began */
 	bool is_cut;	    /* interrupted */
 	bool is_stopped;    /* by --stop-early: a gate could not pass */
+	bool has_early_end; /* of a sum: one of its runs had ended early */
 	/*
 	 * The figures rest on much less than was asked for: on less time,
 	 * fewer connections or fewer replies.  Set by verdict_judge().

@@ -502,6 +502,7 @@ static const char *early_end(const struct result *r)
 static void say_time(struct layout *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
+	bool is_sum = r->id_count > 0;
 	bool has_end = plan->duration_ns != INT64_MAX && plan->count == 0;
 	char took[UNITS_TEXT], planned[UNITS_TEXT] = "", warmup[64] = "";
 
@@ -512,8 +513,8 @@ static void say_time(struct layout *p, const struct result *r)
 		span(plan->warmup_ns, stpcpy(warmup, " after warm-up of "));
 	if (early_end(r))
 		layout_say(p, LAYOUT_BAD "%s after %s%s%s" LAYOUT_PLAIN "%s",
-			   early_end(r), took, has_end ? " of " : "", planned,
-			   warmup);
+			   early_end(r), took, has_end && !is_sum ? " of " : "",
+			   is_sum ? "" : planned, warmup);
 	else
 		layout_say(p, "%s%s", has_end ? planned : took, warmup);
 }
