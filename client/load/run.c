@@ -415,6 +415,27 @@ static int measure_all(struct run *r)
 	return rc;
 }
 
+/*
+ * The measured part of an open loop with --count ends when all is planned and
+ * sent, not with the last reply.
+ */
+static int64_t measured_end(const struct run *r)
+{
+	const struct plan *p = r->plan;
+	int64_t end = atomic_load(&r->control.end_at);
+	int64_t sent = atomic_load(&r->control.measure_at);
+	double length = (double)p->count * 1e9 / p->rate;
+
+	if (p->schedule == PLAN_CLOSED || p->count == 0 || sent == NEVER ||
+	    length >= (double)(end - sent))
+		return end;
+	sent += (int64_t)length;
+	for (int i = 0; i < r->engine_count; i++)
+		if (r->engines[i].sums.last_sent_at > sent)
+			sent = r->engines[i].sums.last_sent_at;
+	return sent < end ? sent : end;
+}
+
 static int end_all(struct run *r)
 {
 	bool has_full = false;
@@ -443,7 +464,7 @@ static int end_all(struct run *r)
 	       sizeof(r->bad_clients.counts));
 	r->summary.result->is_cut = r->is_interrupted;
 	atomic_store(&is_stopped, false);
-	summary_end(&r->summary, r->control.end_at, r->engine_count);
+	summary_end(&r->summary, measured_end(r), r->engine_count);
 	for (int i = 0; i < r->engine_count; i++) {
 		summary_add_engine(&r->summary, &r->engines[i].sums);
 		engine_count_conns(&r->engines[i], &r->summary);

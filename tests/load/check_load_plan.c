@@ -271,6 +271,73 @@ START_TEST(messages_that_wait_longer_than_a_reply_may_take_are_never_sent)
 }
 END_TEST
 
+static bool has_grave_reason(const struct result *r, const char *text)
+{
+	for (size_t i = 0; i < r->grave_count; i++)
+		if (strstr(r->reasons[i], text))
+			return true;
+	return false;
+}
+
+/* All is planned in 400 ms, and each reply takes longer than that. */
+START_TEST(an_open_loop_that_waits_for_its_last_replies_planned_in_time)
+{
+	const struct script slow = {
+		.fault = FAULT_DELAY, .faults = 200, .to = 200, .delay_ms = 1000
+	};
+
+	for (int i = 0; i < 2; i++) {
+		struct plan plan = PLAN(.mode = i ? PLAN_CHURN : PLAN_EXCHANGE,
+					.schedule = PLAN_CONSTANT, .rate = 500,
+					.connections = 200, .count = 200);
+		struct result r =
+			run_undisturbed(&slow, &plan, NULL, SECOND / 2);
+
+		expect_clean_result(&r, 200);
+		ck_assert(!has_grave_reason(&r, "planned only"));
+		ck_assert_int_ge(r.elapsed, 400 * MS);
+		ck_assert_int_lt(r.elapsed, 800 * MS);
+		ck_assert(r.seconds[r.second_count - 1].is_drain);
+		ck_assert_uint_eq(result_answered_in_time(&r), 200);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* The last message is sent after four times the time of the plan. */
+START_TEST(a_count_that_the_server_delays_was_planned_in_time)
+{
+	struct plan plan = PLAN(.rate = 400, .count = 100);
+	struct result r = overloads(&plan);
+
+	expect_clean_result(&r, 100);
+	ck_assert(!has_grave_reason(&r, "planned only"));
+	ck_assert_double_le(result_rate(&r), 102);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_closed_loop_without_more_to_send_does_not_wait_for_this_client)
+{
+	const struct script loses = {
+		.fault = FAULT_DROP, .faults = 1, .from = 10, .to = 20
+	};
+
+	for (int depth = 1; depth <= 16; depth += 15) {
+		struct plan plan =
+			PLAN(.connections = 10, .depth = depth, .count = 10000,
+			     .timeout_ns = 2 * SECOND * slowness());
+		struct result r = run_against(&loses, &plan, NULL);
+
+		ck_assert_uint_eq(r.counts.answered, 9999);
+		ck_assert(!has_grave_reason(&r, "connections waited"));
+		/* Nor does that time hide that they did. */
+		ck_assert_int_lt(r.connections.served_ns, 10 * r.elapsed);
+		result_free(&r);
+	}
+}
+END_TEST
+
 START_TEST(poisson_plans_as_many_as_the_rate_says)
 {
 	struct plan plan = PLAN(.schedule = PLAN_POISSON, .rate = 4000,
@@ -362,6 +429,9 @@ int main(void)
 		constant_pacing_keeps_the_rate,
 		messages_that_wait_at_the_end_are_still_sent,
 		messages_that_wait_longer_than_a_reply_may_take_are_never_sent,
+		an_open_loop_that_waits_for_its_last_replies_planned_in_time,
+		a_count_that_the_server_delays_was_planned_in_time,
+		a_closed_loop_without_more_to_send_does_not_wait_for_this_client,
 		poisson_plans_as_many_as_the_rate_says,
 		a_constant_rate_plans_every_message_of_the_time,
 		the_same_seed_sends_the_same_bytes,

@@ -394,6 +394,7 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	if (planned < e->measure_at)
 		return;
 	c->was_asked = true;
+	e->sums.last_sent_at = now;
 	e->now->counts.planned += count;
 	e->now->counts.sent += count;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)

@@ -733,6 +733,8 @@ int engine_start(struct engine *e)
 
 void engine_count_conns(const struct engine *e, struct summary *s)
 {
+	int64_t spent_at = engine_has_spent(e) ? e->sums.last_sent_at : NEVER;
+
 	for (size_t i = 0; i < e->conn_count; i++) {
 		const struct conn *c = &e->conns[i];
 		const bool was_asked = c->was_asked || c->is_unanswered;
@@ -753,6 +755,7 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 					 .pause_at = c->pause_at,
 					 .paused_ns = c->paused_ns,
 					 .rested_ns = c->rested_ns,
+					 .spent_at = spent_at,
 					 .replies = c->replies,
 					 .last_at = c->last_at,
 				 });

@@ -345,12 +345,20 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 			&(struct error_row){ phase, error, 1, at, at });
 }
 
+/* A closed loop with --count: its last message has been sent. */
+static inline bool engine_has_spent(const struct engine *e)
+{
+	return e->plan->schedule == PLAN_CLOSED && e->budget == 0;
+}
+
 static inline int64_t engine_measured_since(const struct engine *e,
 					    int64_t then, int64_t now)
 {
 	int64_t from = then > e->measure_at ? then : e->measure_at;
 	int64_t to = now < e->end_at ? now : e->end_at;
 
+	if (engine_has_spent(e) && to > e->sums.last_sent_at)
+		to = e->sums.last_sent_at;
 	return to > from ? to - from : 0;
 }
 

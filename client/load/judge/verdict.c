@@ -247,7 +247,10 @@ static void check_lateness(struct result *r)
 
 static double asked_for(const struct result *r)
 {
-	return r->plan->rate * (double)r->elapsed / 1e9;
+	double asked = r->plan->rate * (double)r->elapsed / 1e9;
+	double count = (double)r->plan->count;
+
+	return count > 0 && count < asked ? count : asked;
 }
 
 /* Poisson schedules vary: allow five standard deviations. */
@@ -386,7 +389,9 @@ static void check_little(struct result *r)
 	if (r->plan->mode != PLAN_EXCHANGE || !h || h->total == 0 ||
 	    r->plan->schedule != PLAN_CLOSED || room < 1)
 		return;
-	filled = (h->sum + (double)r->connections.rested_ns) / room;
+	filled = (h->sum + (double)r->connections.rested_ns -
+		  (double)r->connections.after_ns) /
+		 room;
 	if (filled < VERDICT_BUSY_CONNECTIONS_CARE)
 		verdict_add(
 			r,

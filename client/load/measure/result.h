@@ -165,8 +165,13 @@ struct conn_counts {
 	int64_t lost_at;   /* when the first of these was lost */
 	int64_t down_ns;   /* time between loss and replacement, a sum */
 	int64_t paused_ns; /* of it, pauses between this client's attempts */
-	int64_t served_ns; /* time in which served ones were there, a sum */
+	/*
+	 * Time in which served ones were there, a sum; with a count, until its
+	 * last message was sent.
+	 */
+	int64_t served_ns;
 	int64_t rested_ns; /* of it, think time, pauses and replacements */
+	int64_t after_ns;  /* waits for replies after that message, a sum */
 	int open;	   /* at the end */
 	uint64_t reopened;
 	uint64_t ended; /* by the server; in churn, before the reply */

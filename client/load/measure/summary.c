@@ -330,23 +330,26 @@ static void summary_count_downtime(struct summary *s,
 	struct conn_counts *c = &s->result->connections;
 	int64_t from =
 		sums->down_at > s->measure_at ? sums->down_at : s->measure_at;
-	int64_t down = sums->down_ns;
+	int64_t until = sums->spent_at < s->end ? sums->spent_at : s->end;
+	int64_t served = until - s->measure_at - sums->down_ns;
 
 	if (s->result->plan->mode == PLAN_CHURN || !sums->was_opened)
 		return;
+	c->down_ns += sums->down_ns;
 	if (sums->down_at != 0) {
 		count_lost(s, sums);
 		if (s->end > from)
-			down += s->end - from;
+			c->down_ns += s->end - from;
+		if (until > from)
+			served -= until - from;
 		if (sums->pause_at > from)
 			from = sums->pause_at;
 		if (sums->pause_at != 0 && s->end > from)
 			c->paused_ns += s->end - from;
 	}
-	c->down_ns += down;
 	c->paused_ns += sums->paused_ns;
 	if (sums->replies > 0)
-		c->served_ns += s->result->elapsed - down;
+		c->served_ns += served;
 	if (sums->replies > 0)
 		c->rested_ns += sums->rested_ns;
 }
@@ -424,6 +427,8 @@ void summary_end(struct summary *s, int64_t end_at, int engines)
 	measure_self(s, engines);
 	if (s->measure_at != NEVER && s->end > s->measure_at)
 		r->elapsed = s->end - s->measure_at;
+	for (size_t i = 0; i < r->second_count; i++)
+		r->seconds[i].is_drain = r->seconds[i].at >= r->elapsed;
 }
 
 void summary_add_engine(struct summary *s, const struct engine_sums *sums)
@@ -437,6 +442,7 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 		r->first_bad = sums->first_bad;
 	if (!r->tls_why)
 		r->tls_why = sums->tls_why;
+	r->connections.after_ns += sums->after_ns;
 	r->connections.bytes_each = sums->bytes_each;
 	r->counts.bytes_out -=
 		unsent < r->counts.bytes_out ? unsent : r->counts.bytes_out;

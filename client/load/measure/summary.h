@@ -45,7 +45,9 @@ struct engine_sums {
 	uint64_t unsent;	     /* bytes of an upload not acknowledged */
 	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
 	int64_t longest_stall;
-	size_t bytes_each; /* memory for each */
+	int64_t last_sent_at; /* the latest measured message */
+	int64_t after_ns;     /* see struct conn_counts */
+	size_t bytes_each;    /* memory for each */
 };
 
 struct conn_sums {
@@ -55,6 +57,8 @@ struct conn_sums {
 	int64_t last_at;
 	int64_t down_at, down_ns; /* see struct conn */
 	int64_t pause_at, paused_ns, rested_ns;
+	/* When its engine had sent the last message of a count; NEVER: no. */
+	int64_t spent_at;
 };
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
