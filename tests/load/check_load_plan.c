@@ -164,6 +164,32 @@ START_TEST(processor_time_of_the_warm_up_is_not_counted)
 }
 END_TEST
 
+/* The run lasts ten times as long as without that reply. */
+START_TEST(processor_time_is_not_diluted_by_the_wait_for_a_late_reply)
+{
+	const struct script late = {
+		.fault = FAULT_DELAY, .faults = 1, .to = 1, .delay_ms = 5000
+	};
+
+	for (int i = 0; i < 2; i++) {
+		struct plan plan = PLAN(.depth = 16, .duration_ns = SECOND / 2);
+		double busy[2];
+
+		if (i)
+			plan.count = (uint64_t)fewer(40000),
+			plan.duration_ns = INT64_MAX;
+		for (int is_late = 0; is_late < 2; is_late++) {
+			struct result r = run_against(
+				is_late ? &late : &faultless, &plan, NULL);
+
+			busy[is_late] = r.self.busiest;
+			result_free(&r);
+		}
+		ck_assert_double_gt(busy[1], busy[0] / 4);
+	}
+}
+END_TEST
+
 /* Nor do errors of the warm-up, if they have no consequences. */
 START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 {
@@ -424,6 +450,7 @@ int main(void)
 		a_count_is_that_of_the_measured_part,
 		a_count_below_the_threads_is_met_after_a_warm_up_too,
 		processor_time_of_the_warm_up_is_not_counted,
+		processor_time_is_not_diluted_by_the_wait_for_a_late_reply,
 		churn_that_fails_in_the_warm_up_is_not_counted,
 		connections_that_fail_at_once_leave_time_for_all_else,
 		constant_pacing_keeps_the_rate,

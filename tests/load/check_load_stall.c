@@ -131,6 +131,14 @@ static void run_patiently(const char *address, int say)
 	run_and_say(address, &plan, say);
 }
 
+static void run_after_a_warm_up(const char *address, int say)
+{
+	struct plan plan = plan_at_rate();
+
+	plan.warmup_ns = 5 * STALL_MS * MS;
+	run_and_say(address, &plan, say);
+}
+
 static void run_in_haste(const char *address, int say)
 {
 	struct plan plan = plan_at_rate();
@@ -221,6 +229,23 @@ START_TEST(a_client_that_waits_for_replies_sees_its_own_stops)
 }
 END_TEST
 
+START_TEST(a_stop_in_the_warm_up_is_no_stall_of_the_measured_part)
+{
+	const struct script script = { .faults = 0 };
+
+	for (int i = 0; i < TRIES; i++) {
+		struct outcome o =
+			stopped_run(run_after_a_warm_up, &script, STALL_AT);
+
+		if (o.still_ms > CALM_MS)
+			continue;
+		ck_assert_int_lt(o.self.longest_stall, o.expected / 2);
+		return;
+	}
+	skip();
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -229,5 +254,6 @@ int main(void)
 		lateness_by_a_stalled_server_is_the_servers,
 		lateness_by_a_stopped_client_is_our_own,
 		replies_that_come_while_the_client_is_stopped_are_not_late,
-		a_client_that_waits_for_replies_sees_its_own_stops);
+		a_client_that_waits_for_replies_sees_its_own_stops,
+		a_stop_in_the_warm_up_is_no_stall_of_the_measured_part);
 }

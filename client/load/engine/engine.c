@@ -424,6 +424,21 @@ static void engine_tick(struct engine *e, int64_t now)
 		e->tick_at += SECOND;
 }
 
+/*
+ * The share of a core is one of the measured part: a wait for the last replies
+ * would lower it.  Of a shorter part, sending alone would be most.
+ */
+#define SHARE_MIN (100 * MS)
+
+static void engine_count_cpu(struct engine *e, int64_t now)
+{
+	if (e->sums.measured_ns > 0 || e->measure_at == NEVER ||
+	    now <= e->measure_at)
+		return;
+	e->sums.cpu_ns = thread_cpu() - e->sums.cpu_ns;
+	e->sums.measured_ns = now - e->measure_at;
+}
+
 static void update_all(struct engine *e)
 {
 	for (size_t i = 0; i < e->conn_count; i++)
@@ -509,6 +524,8 @@ static int64_t run_clock(struct engine *e)
 		sweep_conns(e, now);
 	if (now >= e->end_at)
 		begin_ending(e);
+	if (e->is_ending && now - e->measure_at >= SHARE_MIN)
+		engine_count_cpu(e, now);
 	if (now >= e->send_until)
 		end_sending(e);
 	at = run_due(e, now);
@@ -577,10 +594,16 @@ static bool is_finished(struct engine *e)
 	       !is_replacing(e) && have_left(e);
 }
 
-static void note_stall(struct engine *e, int64_t length)
+/*
+ * In the measured part, or after it while replies are awaited: what is taken
+ * then is in the figures.  The end parts are not.
+ */
+static void note_stall(struct engine *e, int64_t from, int64_t to)
 {
-	if (length > e->sums.longest_stall)
-		e->sums.longest_stall = length;
+	if (from < e->measure_at)
+		from = e->measure_at;
+	if (e->done_at == 0 && to - from > e->sums.longest_stall)
+		e->sums.longest_stall = to - from;
 }
 
 static int pwait2(int epoll, struct epoll_event *events, int max,
@@ -628,6 +651,7 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	struct timespec t = { .tv_nsec = 0 };
 	int n;
 
+	note_stall(e, e->woke_at, now);
 	if (next > now + LONGEST_WAIT)
 		next = now + LONGEST_WAIT;
 	if (next > now)
@@ -642,8 +666,7 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	e->wake_delay = e->woke_at > next ? e->woke_at - next : 0;
 	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->wake_delay)
 		e->wake_delay = busy;
-	if (e->is_started)
-		note_stall(e, busy > e->wake_delay ? busy : e->wake_delay);
+	note_stall(e, next, e->woke_at);
 	return n;
 }
 
@@ -673,10 +696,7 @@ static void engine_finish(struct engine *e)
 			e->sums.unsent += conn_unsent(c);
 	}
 	schedule_count_missed(e);
-	if (e->measure_at != NEVER && now > e->measure_at) {
-		e->sums.cpu_ns = thread_cpu() - e->sums.cpu_ns;
-		e->sums.measured_ns = now - e->measure_at;
-	}
+	engine_count_cpu(e, now);
 	pthread_mutex_lock(&e->control->lock);
 	e->now->to = now;
 	e->has_finished = true;

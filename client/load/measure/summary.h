@@ -43,7 +43,7 @@ struct engine_sums {
 	struct bad_reply first_bad;
 	const char *tls_why;	     /* see struct result */
 	uint64_t unsent;	     /* bytes of an upload not acknowledged */
-	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
+	int64_t cpu_ns, measured_ns; /* of the measured part */
 	int64_t longest_stall;
 	int64_t last_sent_at; /* the latest measured message */
 	int64_t after_ns;     /* see struct conn_counts */
