@@ -15,8 +15,9 @@
 #define CONNS	 2 /* 0.05 % of the messages are under way in a stall */
 #define STALL_MS 200
 #define STALL_AT (RATE / 10) /* messages; early, to end before the run */
-#define TRIES	 15	     /* to get one without a stall of the machine */
-#define CALM_MS	 10	     /* no other stall is longer */
+#define MANY	 300
+#define TRIES	 15 /* to get one without a stall of the machine */
+#define CALM_MS	 10 /* no other stall is longer */
 
 /* Noise of the machine, not of the run. */
 #define MARGIN (STALL_MS * MS / 10)
@@ -139,6 +140,16 @@ static void run_after_a_warm_up(const char *address, int say)
 	run_and_say(address, &plan, say);
 }
 
+/* Each connection sends every 100 ms; more of them than are served at once. */
+static void run_on_many(const char *address, int say)
+{
+	struct plan plan = plan_at_rate();
+
+	plan.connections = MANY;
+	plan.rate = 10 * MANY;
+	run_and_say(address, &plan, say);
+}
+
 static void run_in_haste(const char *address, int say)
 {
 	struct plan plan = plan_at_rate();
@@ -214,6 +225,31 @@ START_TEST(replies_that_come_while_the_client_is_stopped_are_not_late)
 }
 END_TEST
 
+/*
+ * The first reply on each connection comes while the client is stopped, and all
+ * second messages are planned by then.
+ */
+START_TEST(a_stop_with_many_replies_delays_all_of_them)
+{
+	const struct script script = { .fault = FAULT_DELAY,
+				       .faults = MANY,
+				       .to = MANY,
+				       .delay_ms = STALL_MS * 3 / 4 };
+
+	for (int i = 0; i < TRIES; i++) {
+		struct outcome o = stopped_run(run_on_many, &script, MANY);
+
+		ck_assert_int_ge(o.self.longest_stall, o.expected - MARGIN);
+		if (o.still_ms > CALM_MS)
+			continue;
+		ck_assert_int_ge((int64_t)o.self.late_ours, MANY * 8 / 10);
+		ck_assert_int_lt(o.self.late_server_max, o.expected / 2);
+		return;
+	}
+	skip();
+}
+END_TEST
+
 /* No event would have woken it: it has to look at the clock. */
 START_TEST(a_client_that_waits_for_replies_sees_its_own_stops)
 {
@@ -254,6 +290,7 @@ int main(void)
 		lateness_by_a_stalled_server_is_the_servers,
 		lateness_by_a_stopped_client_is_our_own,
 		replies_that_come_while_the_client_is_stopped_are_not_late,
+		a_stop_with_many_replies_delays_all_of_them,
 		a_client_that_waits_for_replies_sees_its_own_stops,
 		a_stop_in_the_warm_up_is_no_stall_of_the_measured_part);
 }

@@ -640,6 +640,29 @@ static int wait_events(struct engine *e, struct epoll_event *events,
 }
 
 /*
+ * The kernel lists what is ready, oldest first and each descriptor once.  What
+ * a full batch left in that list has waited for as long as the events of that
+ * batch, until as many events were seen as there are descriptors.  Later ones
+ * came after the batch, so that this does not go on for ever in a saturated
+ * loop.
+ */
+static void carry_delay(struct engine *e, int n)
+{
+	int64_t since = e->woke_at - e->wake_delay;
+
+	if (n <= 0 || e->left_over == 0) {
+		e->ready_since = since;
+		e->left_over = e->conn_count + 1;
+	} else if (e->ready_since < since) {
+		e->wake_delay = e->woke_at - e->ready_since;
+	}
+	if (n == EVENTS && e->left_over > EVENTS)
+		e->left_over -= EVENTS;
+	else
+		e->left_over = 0;
+}
+
+/*
  * Events pending at the start of a wait came while the loop was busy, and a
  * late return means that the thread was not scheduled: both delay what we see.
  * Waits are short, to notice this even when nothing is planned.
@@ -654,7 +677,7 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	note_stall(e, e->woke_at, now);
 	if (next > now + LONGEST_WAIT)
 		next = now + LONGEST_WAIT;
-	if (next > now)
+	if (next > now && e->left_over == 0)
 		t.tv_nsec = (long)(next - now);
 	n = wait_events(e, events, &t);
 	/* SIGSTOP ends a wait: what has come until SIGCONT was not seen. */
@@ -666,6 +689,7 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	e->wake_delay = e->woke_at > next ? e->woke_at - next : 0;
 	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->wake_delay)
 		e->wake_delay = busy;
+	carry_delay(e, n);
 	note_stall(e, next, e->woke_at);
 	return n;
 }

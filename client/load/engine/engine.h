@@ -218,6 +218,9 @@ struct engine {
 	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
+	/* So many of the next events may have been ready since ready_since. */
+	size_t left_over;
+	int64_t ready_since;
 	bool is_ready, is_started, is_ending;
 	bool is_sending_over; /* send_until has passed */
 	bool has_ended_part;  /* the last measured interval is handed over */
