@@ -13,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bounds.h"
 #include "sys.h"
+#include "user_ids.h"
 
 #define V6_BITS 128
 #define NO_RULE UINT32_MAX
@@ -58,7 +60,8 @@ struct weir_access {
 struct reader {
 	struct weir_access *ret;
 	struct list v4, v6, users, groups;
-	uint32_t number; /* of the rule */
+	uint32_t number;   /* of the rule */
+	bool maps_all_ids; /* false: not known */
 	int line;
 	char *why;
 	size_t cap;
@@ -232,17 +235,56 @@ static int add_prefix(struct reader *r, const char *text, enum wr_access what)
 	return list_add(n.family == AF_INET ? &r->v4 : &r->v6, &p, sizeof(p));
 }
 
+/* 1: this namespace maps each id; 0: it does not; or -errno. */
+static int maps_all_ids(struct reader *r)
+{
+	int rc =
+		r->maps_all_ids ? 1 : wr_ids_are_mapped(WR_ID_LAST, WR_ID_LAST);
+
+	r->maps_all_ids = rc > 0;
+	return rc;
+}
+
+/* Where clients cannot be told by an id, its rule would fail silently. */
+static int check_id(struct reader *r, const char *text, bool is_user,
+		    uint32_t id)
+{
+	int rc = maps_all_ids(r);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = is_user ? wr_ids_are_mapped(id, getegid())
+		     : wr_ids_are_mapped(geteuid(), id);
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return access_refuse(r,
+				     "'%s': this user namespace does not map "
+				     "that id, so clients with it have %d",
+				     text, WR_ID_OVERFLOW);
+	if (id == WR_ID_OVERFLOW)
+		return access_refuse(r,
+				     "'%s': clients that this user namespace "
+				     "does not map have that id, too",
+				     text);
+	return 0;
+}
+
 static int add_id(struct reader *r, struct list *ids, const char *text,
 		  enum wr_access what)
 {
 	struct id id = { .rule = RULE(r->number, what) };
 	const char *number = strchr(text, ':') + 1;
 	uint64_t n;
+	int rc;
 
-	if (!read_number(&number, UINT32_MAX - 1, &n) || *number != '\0')
+	if (!read_number(&number, WR_ID_LAST, &n) || *number != '\0')
 		return access_refuse(r, "'%s' has no number behind the colon",
 				     text);
 	id.id = (uint32_t)n;
+	rc = check_id(r, text, ids == &r->users, id.id);
+	if (rc < 0)
+		return rc;
 	if (what == WR_ACCESS_ALLOW)
 		r->ret->of_unix = WR_ACCESS_DENY;
 	return list_add(ids, &id, sizeof(id));

@@ -590,6 +590,33 @@ ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)
 	return n;
 }
 
+int wr_sys_send_ids(int fd, uid_t uid, gid_t gid)
+{
+	const struct ucred ids = { getpid(), uid, gid };
+	union {
+		char room[CMSG_SPACE(sizeof(ids))];
+		struct cmsghdr align;
+	} control = { .room = { 0 } };
+	struct iovec empty = { .iov_base = NULL };
+	struct msghdr msg = { .msg_iov = &empty,
+			      .msg_iovlen = 1,
+			      .msg_control = control.room,
+			      .msg_controllen = sizeof(control.room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int rc;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_CREDENTIALS;
+	c->cmsg_len = CMSG_LEN(sizeof(ids));
+	memcpy(CMSG_DATA(c), &ids, sizeof(ids));
+	do {
+		rc = FAULT(sendmsg, NULL);
+		if (rc == 0)
+			rc = (int)size_result(sendmsg(fd, &msg, SEND_FLAGS));
+	} while (rc == -EINTR);
+	return rc;
+}
+
 /*
  * sendfile(2) has no MSG_NOSIGNAL, and the caller may have SIGPIPE unblocked.
  * None was pending then, so the one that comes with EPIPE is consumed.

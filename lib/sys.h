@@ -98,6 +98,8 @@ void wr_sys_close(int fd);
 /* Never wait, never raise SIGPIPE. */
 ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags);
 ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count);
+/* Tell the peer, if there is one, of a user and a group as our own. */
+int wr_sys_send_ids(int fd, uid_t uid, gid_t gid);
 ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len);
 
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);

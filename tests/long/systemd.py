@@ -338,6 +338,24 @@ echo+tls@unix:/run/weir-server-echo/tls \
     return found
 
 
+def deny_user():
+    """The ids of those of two users that the server serves."""
+    path = "/run/users"
+    drop_in("weir-server@echo.socket", "[Socket]\nListenStream=\n"
+            "ListenStream=%s\nSocketMode=0666\n" % path)
+    drop_in(ECHO, '[Service]\nEnvironment="WEIR_OPTIONS=--access %s/rules"\n' %
+            HERE)
+    write(HERE + "/rules", "deny uid:12345\n")
+    if not is_quiet("systemctl", "start", ECHO):
+        return "refused"
+    client = ("import socket; s = socket.socket(socket.AF_UNIX); "
+              "s.settimeout(%d); s.connect('%s'); s.sendall(b'x'); "
+              "assert s.recv(1) == b'x'" % (DEADLINE, path))
+    return [user for user in (12345, 12346) if is_quiet(
+        "setpriv", "--reuid", str(user), "--regid", str(user),
+        "--clear-groups", sys.executable, "-c", client)]
+
+
 def stop_that_cuts():
     """The result for systemd, and the exit status of the server."""
     found = []
@@ -584,6 +602,14 @@ Environment=LD_LIBRARY_PATH=%s/lib
         self.assertEqual(len(found), 6)
         for what, result in found.items():
             self.assertEqual(result, [what.endswith("good"), True], what)
+
+    def test_rules_for_users_decide(self):
+        self.assertEqual(self.boot(deny_user), [12346])
+
+    def test_control_without_other_users_the_rules_are_refused(self):
+        self.assertEqual(
+            self.boot(deny_user, service="[Service]\nPrivateUsers=yes\n"),
+            "refused")
 
     def test_a_stop_that_cuts_is_a_failure_only_in_the_control(self):
         self.assertEqual(self.boot(stop_that_cuts),

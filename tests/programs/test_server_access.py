@@ -165,12 +165,12 @@ class Access(unittest.TestCase):
         client = ("import socket,sys; s = socket.socket(socket.AF_UNIX); "
                   "s.connect('\\0' + sys.argv[1][1:]); "
                   "print(s.recv(9) or 'nothing')")
-        with Server("--access", "deny uid:65534", "greet@unix:" + name,
+        with Server("--access", "deny uid:1002", "greet@unix:" + name,
                     "--greeting", "hello"):
-            for user, answer in ((65534, b"nothing\n"),
-                                 (65533, b"b'hello'\n")):
+            for user, answer in ((1002, b"nothing\n"),
+                                 (1001, b"b'hello'\n")):
                 got = subprocess.run(
-                    ["setpriv", "--reuid", str(user), "--regid", "65533",
+                    ["setpriv", "--reuid", str(user), "--regid", "1001",
                      "--clear-groups", "python3", "-c", client, name],
                     capture_output=True, timeout=DEADLINE)
                 self.assertEqual(got.stdout, answer, got)

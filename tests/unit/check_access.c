@@ -6,8 +6,10 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "access.h"
@@ -217,10 +219,126 @@ START_TEST(rules_for_users_and_groups_decide_about_unix_sockets)
 	ck_assert_int_eq(access_by(text), WR_ACCESS_DENY);
 	snprintf(text, sizeof(text), "allow gid:%u\ndeny uid:%u", gid, uid);
 	ck_assert_int_eq(access_by(text), WR_ACCESS_ALLOW);
-	ck_assert_int_eq(access_by("allow uid:4294967294"), WR_ACCESS_DENY);
-	ck_assert_int_eq(access_by("deny uid:4294967294"), WR_ACCESS_ALLOW);
+	snprintf(text, sizeof(text), "allow uid:%u", uid + 1);
+	ck_assert_int_eq(access_by(text), WR_ACCESS_DENY);
+	snprintf(text, sizeof(text), "deny uid:%u", uid + 1);
+	ck_assert_int_eq(access_by(text), WR_ACCESS_ALLOW);
 	ck_assert_int_eq(access_by("allow 10.0.0.0/8"), WR_ACCESS_ALLOW);
 	ck_assert_int_eq(access_of_us(NULL), WR_ACCESS_ALLOW);
+}
+END_TEST
+
+static void write_map(pid_t pid, const char *name, const char *map)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+	file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(map, file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+#define NO_NAMESPACE 77
+
+/* In a child: 0, or an exit status. */
+static int read_rules_in_namespace(int parent, const char *text,
+				   const char *expected)
+{
+	weir_access *a = NULL;
+	char why[256] = "", byte = 0;
+	int rc;
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		return NO_NAMESPACE;
+	if (write(parent, &byte, 1) != 1 || read(parent, &byte, 1) != 1)
+		return 1;
+	rc = weir_access_new(&a, text, why, sizeof(why));
+	weir_access_unref(a);
+	if (strcmp(why, expected) == 0 && rc == (expected[0] ? -EINVAL : 0))
+		return 0;
+	fprintf(stderr, "%s: %d, %s\n", text, rc, why);
+	return 1;
+}
+
+/* Only root may map more than its own id.  False: it must not here. */
+static bool expect_in_namespace(const char *map, const char *text,
+				const char *expected)
+{
+	int ends[2], status;
+	pid_t child;
+	char byte;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		close(ends[0]);
+		_exit(read_rules_in_namespace(ends[1], text, expected));
+	}
+	close(ends[1]);
+	if (read(ends[0], &byte, 1) == 1) {
+		write_map(child, "uid_map", map);
+		write_map(child, "gid_map", map);
+		ck_assert_int_eq(write(ends[0], &byte, 1), 1);
+	}
+	close(ends[0]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	if (WEXITSTATUS(status) == NO_NAMESPACE)
+		return false;
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	return true;
+}
+
+#define NOT_MAPPED                                                             \
+	": this user namespace does not map that id, so clients with it "      \
+	"have 65534"
+#define SHARED                                                                 \
+	": clients that this user namespace does not map have that id, too"
+
+START_TEST(a_rule_for_an_id_that_is_not_mapped_is_refused)
+{
+	static const struct {
+		const char *map, *text, *why;
+	} all[] = {
+		{ "0 0 1\n", "deny uid:0\nallow gid:0", "" },
+		{ "0 0 1\n", "deny uid:1001", "line 1: 'uid:1001'" NOT_MAPPED },
+		{ "0 0 1\n", "deny uid:0\nallow gid:1",
+		  "line 2: 'gid:1'" NOT_MAPPED },
+		{ "0 0 65536\n", "exempt uid:1001\ndeny gid:65533", "" },
+		{ "0 0 65536\n", "allow uid:65534",
+		  "line 1: 'uid:65534'" SHARED },
+		{ "0 0 65536\n", "allow gid:65536",
+		  "line 1: 'gid:65536'" NOT_MAPPED },
+		{ "0 0 4294967295\n", "allow uid:65534\ndeny gid:4294967294",
+		  "" },
+	};
+
+	if (geteuid() != 0)
+		return;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!expect_in_namespace(all[i].map, all[i].text, all[i].why))
+			return;
+}
+END_TEST
+
+START_TEST(an_id_that_cannot_be_looked_up_is_told)
+{
+	weir_access *a = NULL;
+	char why[64] = "";
+
+	faults_install();
+	fail_nth_call(WR_SYS_socket, 1, -EMFILE);
+	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", why, sizeof(why)),
+			 -EMFILE);
+	ck_assert_str_eq(why, weir_strerror(-EMFILE));
+	fail_nth_call(WR_SYS_sendmsg, 1, -ENOMEM);
+	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", why, sizeof(why)),
+			 -ENOMEM);
+	faults_clear();
+	ck_assert_ptr_null(a);
 }
 END_TEST
 
@@ -397,6 +515,8 @@ int main(void)
 		the_two_families_are_apart_and_mapped_addresses_are_of_the_first,
 		random_rules_decide_as_a_scan_from_the_top_does,
 		rules_for_users_and_groups_decide_about_unix_sockets,
+		a_rule_for_an_id_that_is_not_mapped_is_refused,
+		an_id_that_cannot_be_looked_up_is_told,
 		a_wrong_line_is_told_with_its_number,
 		a_file_that_cannot_be_read_is_told,
 		a_name_that_the_file_system_does_not_allow_is_told,
