@@ -20,7 +20,8 @@
 
 #define CLIENTS_MOST 32
 #define OUTPUT_MOST  (256 << 20)
-#define END_MS	     1000 /* for the last replies */
+#define OUTPUT_TOTAL ((size_t)8 * OUTPUT_MOST) /* one reply has an eighth */
+#define END_MS	     1000		       /* for the last replies */
 
 static struct {
 	weir_server *own;    /* answers; NULL: there is no socket */
@@ -324,6 +325,8 @@ static int take_request(weir_conn *c, void *arg)
 		return (int)n;
 	line[strcspn(line, "\r\n")] = '\0';
 	rc = answer(c, line);
+	if (rc >= 0)
+		rc = weir_conn_printf(c, CONTROL_END);
 	return rc < 0 ? rc : WEIR_CLOSE;
 }
 
@@ -342,6 +345,7 @@ static int open_own(const char *path)
 	rc = weir_server_new(&control.own,
 			     WEIR_CONFIG(.workers = 2,
 					 .max_connections = CLIENTS_MOST,
+					 .outbox_total = OUTPUT_TOTAL,
 					 .overload = WEIR_REFUSE,
 					 .refusal = "error too many requests\n",
 					 .log_level = WEIR_LOG_WARNING,

@@ -2,7 +2,8 @@
 /*
  * The control socket: a Unix socket on which an operator asks the server for
  * something.  A request is a line, as in "stats --json".  The reply is a line,
- * "ok" or "error" and a reason, and then the text asked for.
+ * "ok" or "error" and a reason, then the text asked for, and CONTROL_END, which
+ * a reply that was cut lacks.
  *
  * It is served by a weir_server of its own, so it answers while all workers of
  * the other are busy, and its clients are not counted there.  Main thread.
@@ -16,6 +17,9 @@
 
 /* Room for a request, or for the first line of a reply. */
 #define CONTROL_LINE 1024
+
+/* The last line of a reply. */
+#define CONTROL_END "end\n"
 
 /* path NULL: no socket.  Returns CLI_DONE, or another exit status. */
 int control_open(const char *path, weir_server *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text of a reply goes to standard output as it comes.  Its first line
- * decides the exit status; an error is printed like one of our own.
+ * A reply is printed when all of it is there: then a slow reader of standard
+ * output keeps no server waiting, and a part is not taken for the whole.  Its
+ * first line decides the exit status; an error is printed like one of our own.
  */
 #include "ctl.h"
 
@@ -9,6 +10,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,18 +81,45 @@ static int lost_server(ssize_t rc)
 	return CLI_FAILED;
 }
 
-static int print_rest(weir_conn *c)
+/* Returns what the last read did, or -ENOMEM. */
+static ssize_t read_reply(weir_conn *c, char **text, size_t *len)
 {
-	char text[16384];
+	FILE *to = open_memstream(text, len);
+	char piece[16384];
 	ssize_t n;
 
-	while ((n = weir_conn_read(c, text, sizeof(text))) > 0) {
-		int rc = stream_write(STDOUT_FILENO, text, (size_t)n);
+	if (!to)
+		return -ENOMEM;
+	while ((n = weir_conn_read(c, piece, sizeof(piece))) > 0)
+		if (fwrite(piece, 1, (size_t)n, to) < (size_t)n)
+			break;
+	return fclose(to) != 0 || n > 0 ? -ENOMEM : n;
+}
 
-		if (rc < 0)
-			return cli_output_failed(-rc);
-	}
-	return n < 0 ? lost_server(n) : CLI_DONE;
+/* Returns whether it is there, and takes it away. */
+static bool take_end(const char *text, size_t *len)
+{
+	const size_t end = strlen(CONTROL_END);
+
+	if (*len < end || memcmp(text + *len - end, CONTROL_END, end) != 0)
+		return false;
+	*len -= end;
+	return *len == 0 || text[*len - 1] == '\n';
+}
+
+static int print_rest(weir_conn *c)
+{
+	char *text = NULL;
+	size_t len = 0;
+	ssize_t n = read_reply(c, &text, &len);
+	int status = CLI_DONE, rc;
+
+	if (n < 0 || !take_end(text, &len))
+		status = lost_server(n);
+	else if ((rc = stream_write(STDOUT_FILENO, text, len)) < 0)
+		status = cli_output_failed(-rc);
+	free(text);
+	return status;
 }
 
 static int exchange(const struct ctl *ctl, weir_conn *c)
@@ -104,7 +133,9 @@ static int exchange(const struct ctl *ctl, weir_conn *c)
 		n = weir_conn_read_line(c, line, sizeof(line));
 	if (n <= 0)
 		return lost_server(n);
-	line[strcspn(line, "\n")] = '\0';
+	if (line[n - 1] != '\n')
+		return lost_server(0);
+	line[n - 1] = '\0';
 	if (strcmp(line, "ok") == 0)
 		return print_rest(c);
 	cli_error("%s", strncmp(line, "error ", 6) == 0 ? line + 6 : line);

@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 
 from weirtest import (DEADLINE, Server, TestCase, is_listening, main,
-                      read_all, read_exactly, run, sleeps, stuff, until)
+                      program, read_all, read_exactly, run, sleeps, stuff, until)
 
 
 class Base(TestCase):
@@ -187,6 +188,55 @@ class Requests(Base):
         for word in (b"drain", b"reload", b"stats", b"connections",
                      b"log-level", b"ready"):
             self.assertIn(word, result.stdout)
+
+
+class Replies(Base):
+    """What another server says to ctl."""
+
+    def setUp(self):
+        super().setUp()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.listener.close)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.listener.settimeout(DEADLINE)
+
+    def answer(self, reply):
+        """Returns ctl once it has read the reply."""
+        ctl = subprocess.Popen(
+            [program("WEIR_SERVER"), "ctl", "--control", self.path, "stats"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        self.addCleanup(ctl.communicate)
+        self.addCleanup(ctl.kill)
+        client = self.listener.accept()[0]
+        with client:
+            client.settimeout(DEADLINE)
+            self.assertEqual(read_exactly(client, 6), b"stats\n")
+            client.sendall(reply)
+        return ctl
+
+    def test_a_whole_reply_is_printed(self):
+        for text in b"", b"a\nb\n", b"end\n", b"the end\n":
+            ctl = self.answer(b"ok\n" + text + b"end\n")
+            self.assertEqual(ctl.communicate(timeout=DEADLINE), (text, b""))
+            self.assertEqual(ctl.returncode, 0)
+
+    def test_of_a_reply_that_is_cut_nothing_is_printed(self):
+        for reply in (b"", b"o", b"ok", b"ok\n", b"ok\nend", b"ok\na\n",
+                      b"ok\na\nen", b"ok\n" + b"a\n" * 100000,
+                      b"ok\nthe end\n", b"error no", b"ok\nend\na\n"):
+            ctl = self.answer(reply)
+            output, errors = ctl.communicate(timeout=DEADLINE)
+            self.assertEqual((output, ctl.returncode), (b"", 1), reply)
+            self.assertEqual(errors, b"weir-server: no complete reply from "
+                             b"the server: it has closed the connection\n")
+
+    def test_the_server_does_not_wait_for_a_slow_reader(self):
+        text = b"a line of a long list\n" * 200000
+        ctl = self.answer(b"ok\n" + text + b"end\n")
+        self.assertEqual(ctl.communicate(timeout=DEADLINE), (text, b""))
+        self.assertEqual(ctl.returncode, 0)
 
 
 class Reload(Base):
