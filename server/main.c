@@ -441,7 +441,7 @@ static int serve(weir_server *s, const struct run *r)
 {
 	const struct options *o = r->options;
 	int status = open_all(s, o);
-	bool has_started;
+	bool has_started, is_reloading;
 	int rc;
 
 	if (status != CLI_DONE)
@@ -454,6 +454,7 @@ static int serve(weir_server *s, const struct run *r)
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	upgrade_end();
+	is_reloading = !reload_end();
 	agent_end();
 	status_end();
 	systemd_end();
@@ -464,8 +465,8 @@ static int serve(weir_server *s, const struct run *r)
 	status = report_end(s, rc, has_started);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);
-	/* A stuck callback may still use what exit(3) would take away. */
-	if (rc == -EBUSY) {
+	/* A stuck callback or a reload may use what exit(3) would take away. */
+	if (rc == -EBUSY || is_reloading) {
 		out_flush();
 		_exit(status);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reload.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "journal.h"
 #include "systemd.h"
 
+#define END_MS 1000 /* for a reload that is under way */
+
 /*
  * A reload reads files, which may take long.  It holds `lock` all the time, but
  * `now_lock` only to change `now`, so that status pages and a stop do not wait.
@@ -18,9 +21,9 @@
 static struct {
 	pthread_mutex_t lock;	  /* of all that follows */
 	pthread_mutex_t now_lock; /* writers of `now`, readers without `lock` */
-	weir_server *server;
-	struct options now; /* in effect; the arguments are ours */
-	bool owns_tls;	    /* not that of the start, which main() frees */
+	weir_server *server;	  /* NULL: it has ended */
+	struct options now;	  /* in effect; the arguments are ours */
+	bool owns_tls; /* not that of the start, which main() frees */
 	const struct listeners *listeners; /* in the order of their ids */
 	int argc;
 	char **argv;
@@ -42,6 +45,18 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 	reloaded.argc = argc;
 	reloaded.argv = argv;
 	pthread_mutex_unlock(&reloaded.lock);
+}
+
+bool reload_end(void)
+{
+	for (int ms = 0; pthread_mutex_trylock(&reloaded.lock) != 0; ms++) {
+		if (ms == END_MS)
+			return false;
+		(void)poll(NULL, 0, 1);
+	}
+	reloaded.server = NULL;
+	pthread_mutex_unlock(&reloaded.lock);
+	return true;
 }
 
 int reload_drain_ms(void)
@@ -68,6 +83,13 @@ static bool reload_refuse(int rc, char *why, size_t cap)
 {
 	snprintf(why, cap, "%s", weir_strerror(rc));
 	return false;
+}
+
+static bool has_server_locked(char *why, size_t cap)
+{
+	if (!reloaded.server)
+		snprintf(why, cap, "the server has ended");
+	return reloaded.server != NULL;
 }
 
 static int change_limits_locked(const struct options *o)
@@ -153,8 +175,11 @@ static bool read_again_locked(char *why, size_t cap)
 
 static bool reload_locked(char *text, size_t cap)
 {
-	const char *file = options_reloaded_file(&reloaded.now);
+	const char *file;
 
+	if (!has_server_locked(text, cap))
+		return false;
+	file = options_reloaded_file(&reloaded.now);
 	if (!file) {
 		snprintf(text, cap,
 			 "nothing to reload: there is no --config, no file of "
@@ -208,7 +233,9 @@ bool reload_log_level(const char *name, char *why, size_t cap)
 	pthread_mutex_lock(&reloaded.lock);
 	config = reloaded.now.config;
 	config.log_level = level;
-	if (level < 0)
+	if (!has_server_locked(why, cap))
+		;
+	else if (level < 0)
 		snprintf(why, cap, "'%s' is not error, warning, info or debug",
 			 name);
 	else if ((rc = weir_server_configure(reloaded.server, &config)) < 0)

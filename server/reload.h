@@ -14,9 +14,15 @@
 #include "certificate.h"
 #include "options.h"
 
-/* s runs with o, of this command line; all are used until the process ends. */
+/* s runs with o, of this command line; all are used until reload_end(). */
 void reload_start(weir_server *s, const struct options *o, int argc,
 		  char **argv);
+
+/*
+ * From now on reloads are refused.  False: one still waits for a file after a
+ * moment, so the process has to end without giving up what it uses.
+ */
+bool reload_end(void);
 
 /* The --drain-timeout in effect now. */
 int reload_drain_ms(void);

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 from weirtest import (DEADLINE, Server, TestCase, is_listening, main,
                       program, read_all, read_exactly, run, sleeps, stuff, until)
@@ -349,6 +350,42 @@ class Reload(Base):
                              "weir-server: --config: cannot read '%s': "
                              "nothing came within 10s\n" % silent)
             self.assertEqual(server.stop()[0], 0)
+
+    def reloading(self):
+        """A server that reads its file, a pipe, and the end to write to."""
+        self.configure("queue = 50\n")
+        process = subprocess.Popen(
+            [program("WEIR_SERVER"), "--control", self.path, "--config",
+             self.config, "--pid-file", self.path + ".pid",
+             "echo@127.0.0.1:0"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            # glibc: memory that is freed is filled with other bytes
+            env=dict(os.environ, MALLOC_PERTURB_="90"))
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        until(lambda: self.ctl("ready").returncode == 0, "the server")
+        os.unlink(self.config)
+        os.mkfifo(self.config)
+        process.send_signal(signal.SIGHUP)
+        return process, self.writer()
+
+    def test_a_stop_waits_a_moment_for_a_reload(self):
+        process, writer = self.reloading()
+        self.addCleanup(os.close, writer)
+        began_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertGreater(time.monotonic() - began_at, 0.9)
+
+    def test_a_reload_after_a_stop_uses_nothing_that_is_gone(self):
+        process, writer = self.reloading()
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not os.path.exists(self.path + ".pid"),
+              "the last steps of the stop")
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer, b"queue = 51\n")
+        os.close(writer)
+        self.assertEqual(process.wait(DEADLINE), 0)
 
     def test_without_a_file_there_is_nothing_to_reload(self):
         with self.serve() as server:
