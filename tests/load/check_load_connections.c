@@ -428,6 +428,25 @@ START_TEST(the_delay_by_this_client_is_a_part_of_each_exchange)
 }
 END_TEST
 
+/* The server takes 200 ms, so 50 a second fit, of 200 that are asked for. */
+START_TEST(waiting_for_a_busy_connection_is_not_our_delay)
+{
+	const struct script slow = {
+		.fault = FAULT_DELAY, .faults = 50, .to = 50, .delay_ms = 200
+	};
+	struct plan plan = PLAN(.mode = PLAN_CHURN, .schedule = PLAN_CONSTANT,
+				.rate = 200, .connections = 10, .count = 50);
+	struct result r = run_undisturbed(&slow, &plan, NULL, 150 * MS);
+
+	expect_clean_result(&r, 50);
+	ck_assert_int_gt(histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 50),
+			 400 * MS);
+	ck_assert_int_lt(histogram_percentile(r.clocks[CLOCK_LAG], 50),
+			 50 * MS);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- options of the sockets */
 
 static atomic_int options_set[7];
@@ -640,6 +659,7 @@ int main(void)
 			 a_unix_backlog_that_is_emptied_takes_everybody,
 			 connecting_takes_as_long_as_the_kernel_says,
 			 the_delay_by_this_client_is_a_part_of_each_exchange,
+			 waiting_for_a_busy_connection_is_not_our_delay,
 			 each_socket_has_the_options_that_are_asked_for,
 			 sources_take_turns,
 			 a_source_that_is_not_ours_is_an_error_of_bind,

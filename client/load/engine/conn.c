@@ -180,6 +180,8 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 			error == 0 || error == ECONNRESET || error == EPIPE;
 	if (c->down_at == 0 && c->was_opened)
 		c->down_at = now;
+	if (c->is_planned)
+		c->room_at = now;
 	conn_drop_exchange(e, c);
 	replies_abandon(e, c,
 			error == 0 || error == ETIMEDOUT || error == EBADMSG
@@ -826,7 +828,9 @@ static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
 		e->budget--;
 	}
 	conn_message(e, c, c->next)->planned = planned;
-	c->room_at = planned;
+	/* Until then the exchange before it was under way. */
+	if (c->room_at < planned)
+		c->room_at = planned;
 	c->is_planned = true;
 	e->under_way++;
 }
