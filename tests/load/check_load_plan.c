@@ -3,6 +3,7 @@
  * The server sees what the plan says: how many messages, when, how many
  * connections, from which addresses, how fast.
  */
+#include "../../client/load/measure/summary.h"
 #include "scripted.h"
 
 static const struct script faultless;
@@ -397,6 +398,39 @@ START_TEST(a_constant_rate_plans_every_message_of_the_time)
 }
 END_TEST
 
+static const struct second *adds(struct summary *s, struct interval *i,
+				 int64_t from, int64_t to, bool is_last)
+{
+	i->from = from;
+	i->to = to;
+	i->counts.bytes_in = 1;
+	summary_add(s, i);
+	return summary_end_second(s, 1, is_last);
+}
+
+/* A thread may have looked at the clock before another one ended the second. */
+START_TEST(a_piece_that_ended_before_the_last_second_joins_the_next)
+{
+	struct plan plan = PLAN(.duration_ns = SECOND);
+	struct result r = { .plan = &plan };
+	struct summary s = { .result = &r };
+	struct interval *i = interval_new();
+
+	ck_assert_int_eq(summary_init(&s, &plan), 0);
+	summary_start(&s, SECOND);
+	ck_assert_ptr_nonnull(adds(&s, i, SECOND, 2 * SECOND, false));
+	summary_begin_second(&s);
+	ck_assert_ptr_null(adds(&s, i, 2 * SECOND - 2, 2 * SECOND - 1, false));
+	ck_assert_ptr_nonnull(adds(&s, i, 2 * SECOND, 2 * SECOND + 1, true));
+	ck_assert_uint_eq(r.second_count, 2);
+	ck_assert_int_eq(r.seconds[1].length, 1);
+	ck_assert_uint_eq(r.seconds[1].bytes_in, 2);
+	interval_free(i);
+	summary_fini(&s);
+	result_free(&r);
+}
+END_TEST
+
 START_TEST(the_same_seed_sends_the_same_bytes)
 {
 	struct plan plan = PLAN(.count = 1000, .size_min = 20, .size_max = 90);
@@ -462,6 +496,7 @@ int main(void)
 		a_closed_loop_without_more_to_send_does_not_wait_for_this_client,
 		poisson_plans_as_many_as_the_rate_says,
 		a_constant_rate_plans_every_message_of_the_time,
+		a_piece_that_ended_before_the_last_second_joins_the_next,
 		the_same_seed_sends_the_same_bytes,
 		connections_begin_at_the_connect_rate);
 }

@@ -263,6 +263,7 @@ const struct second *summary_end_second(struct summary *s, int open,
 		getrusage(RUSAGE_SELF, &s->usage);
 	}
 	if (s->from == NEVER || s->to <= s->measure_at ||
+	    s->to <= s->ended_at ||
 	    (s->to - s->measure_at < ROW_MIN && !is_last) ||
 	    (s->to - s->from < ROW_MIN && !has_samples(s)))
 		return NULL;
