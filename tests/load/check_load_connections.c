@@ -97,6 +97,22 @@ START_TEST(a_greeted_connection_without_a_message_is_not_starved)
 }
 END_TEST
 
+/* ---- silence */
+
+/* Each sends one message, most of them long before the end. */
+START_TEST(a_connection_that_has_its_replies_is_not_silent)
+{
+	struct plan plan =
+		PLAN(.connections = 10, .schedule = PLAN_CONSTANT, .rate = 10,
+		     .duration_ns = SECOND, .threads = 2);
+	struct result r = run_against(&faultless, &plan, NULL);
+
+	ck_assert_uint_eq(r.counts.answered, 10);
+	ck_assert_int_eq(r.connections.longest_silence, 0);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- banners */
 
 START_TEST(a_banner_other_than_expected_is_an_error)
@@ -646,6 +662,7 @@ int main(void)
 			 a_server_that_serves_some_starves_the_others,
 			 a_banner_for_some_starves_the_others,
 			 a_greeted_connection_without_a_message_is_not_starved,
+			 a_connection_that_has_its_replies_is_not_silent,
 			 a_banner_other_than_expected_is_an_error,
 			 connections_that_are_lost_are_counted,
 			 a_run_without_connections_ends_early,

@@ -223,7 +223,7 @@ static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 	if (c->is_level_triggered)
 		return true;
 	c->is_level_triggered = true;
-	c->was_asked = true;
+	c->was_asked = c->is_waiting = true;
 	return epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
@@ -391,6 +391,9 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	c->pace = PACE_SENT;
 	for (uint64_t n = 0; n < count; n++)
 		ring[(size_t)((first + n) & last)] = message;
+	if (c->open == 0)
+		c->last_at = now;
+	c->is_waiting = true;
 	c->open += (uint32_t)count;
 	e->under_way += count;
 	if (planned < e->measure_at)
@@ -628,7 +631,7 @@ static bool end_step(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct engine_step *s = &steps_of(e, c)->list[c->step++];
 
-	c->is_unanswered = false;
+	c->is_waiting = false;
 	if (s->is_timed)
 		histogram_record(e->now->clocks[CLOCK_ONCE], now - c->begun_at);
 	if (s->step->pause_ns == 0)
@@ -660,7 +663,7 @@ static void do_steps(struct engine *e, struct conn *c, int64_t now)
 		c->begun_at = now;
 		if (step->has_text && !send_step(e, c, &step->text, now))
 			return;
-		c->is_unanswered = c->state == CONN_OPENING;
+		c->is_waiting = c->state == CONN_OPENING;
 		if (step->has_reply || end_step(e, c, now))
 			return;
 	}
@@ -724,6 +727,7 @@ static void conn_opened(struct engine *e, struct conn *c, int64_t now)
 	if (!c->was_opened)
 		e->connected_at = now;
 	c->was_opened = true;
+	c->is_waiting = false;
 	c->begun_at = c->last_at = now;
 	c->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
@@ -894,6 +898,7 @@ void conn_open(struct engine *e, struct conn *c, int64_t now)
 static void conn_done(struct engine *e, struct conn *c, int64_t now)
 {
 	replies_abandon(e, c, &e->now->counts.open, now);
+	c->is_waiting = false;
 	close_conn(e, c, CONN_IDLE);
 	if (!engine_is_open_loop(e))
 		conn_open(e, c, now);
@@ -909,8 +914,10 @@ static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 			conn_fail(e, c, ERROR_REPLY, EBADMSG, now);
 		return false;
 	}
-	if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN) {
+		c->is_waiting = c->open > 0;
 		conn_send(e, c, now);
+	}
 	return is_connected(c);
 }
 

@@ -781,7 +781,6 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 
 	for (size_t i = 0; i < e->conn_count; i++) {
 		const struct conn *c = &e->conns[i];
-		const bool was_asked = c->was_asked || c->is_unanswered;
 
 		summary_add_conn(s,
 				 &(struct conn_sums){
@@ -793,7 +792,8 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 						    c->state == CONN_LEFT,
 					 .was_opened = c->was_opened,
 					 .is_over = c->state == CONN_OVER,
-					 .was_asked = was_asked,
+					 .was_asked = c->was_asked,
+					 .is_waiting = c->is_waiting,
 					 .down_at = c->down_at,
 					 .down_ns = c->down_ns,
 					 .pause_at = c->pause_at,

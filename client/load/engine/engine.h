@@ -91,7 +91,8 @@ struct conn {
 	bool is_replaced; /* closed by us; the next is being made */
 	enum conn_pace pace : 8;
 	bool was_opened, was_asked;
-	bool is_unanswered; /* the latest step before the loop */
+	bool is_waiting; /* for a reply, or the answer to an opening step; also
+			    after a time-out, until something comes */
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
 	uint32_t open;	    /* messages under way, overtaken ones too */
 	/*
@@ -116,7 +117,8 @@ struct conn {
 	char *kept;  /* start of a reply in pieces, if it is judged */
 	size_t kept_len;
 	uint64_t replies; /* measured ones */
-	int64_t last_at;  /* input last came, or our last step of a handshake */
+	int64_t last_at;  /* input last came, a wait for it began, or our last
+			     step of a handshake */
 	int64_t begun_at; /* when connecting began; later, the current step */
 	int64_t room_at;  /* since when there is room for another message */
 	int64_t late_ns;  /* churn: our own delay before the send */

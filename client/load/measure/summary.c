@@ -372,9 +372,10 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 	c->served += sums->replies > 0;
 	c->open += sums->is_open;
 	summary_count_downtime(s, sums);
-	if (sums->is_open && sums->was_asked)
+	if (sums->is_open && sums->is_waiting)
 		keep_max(&c->longest_silence, silence);
-	if (!sums->was_opened || !sums->was_asked || sums->replies > 0)
+	if (!sums->was_opened || sums->replies > 0 ||
+	    !(sums->was_asked || sums->is_waiting))
 		return;
 	if (c->worst_count < WORST_CONNECTIONS)
 		c->worst[c->worst_count++] = (int)sums->id;

@@ -52,7 +52,7 @@ struct engine_sums {
 
 struct conn_sums {
 	uint32_t id;
-	bool is_silent, is_open, is_over, was_opened, was_asked;
+	bool is_silent, is_open, is_over, was_opened, was_asked, is_waiting;
 	uint64_t replies;
 	int64_t last_at;
 	int64_t down_at, down_ns; /* see struct conn */
