@@ -657,7 +657,8 @@ static int resolver_error(int eai)
 	case EAI_MEMORY:
 		return -ENOMEM;
 	case EAI_SYSTEM:
-		return errno ? -errno : -EIO;
+		/* EINPROGRESS would mean a lookup that still runs. */
+		return errno && errno != EINPROGRESS ? -errno : -EIO;
 	case EAI_FAIL:
 		return -EIO;
 	default:

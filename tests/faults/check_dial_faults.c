@@ -19,7 +19,8 @@ static struct gate resolver = GATE_CLOSED;
 
 /*
  * Instead of the system's: "a+b+c" has these addresses; "six" is ::1, and
- * "wait" waits at the gate.
+ * "wait" waits at the gate; "broken" fails like a name service that does not
+ * answer at once.
  */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
@@ -37,6 +38,10 @@ int getaddrinfo(const char *host, const char *port,
 		if (strcmp(one, "wait") == 0) {
 			gate_wait(&resolver);
 			continue;
+		}
+		if (strcmp(one, "broken") == 0) {
+			errno = EINPROGRESS;
+			return EAI_SYSTEM;
 		}
 		rc = real(strcmp(one, "six") == 0 ? "::1" : one, port, hints,
 			  ret);
@@ -388,6 +393,37 @@ START_TEST(a_session_whose_name_is_looked_up_holds_no_worker)
 }
 END_TEST
 
+static _Atomic int end_error;
+
+static void note_end(weir_conn *c, void *arg)
+{
+	struct weir_summary end;
+
+	(void)arg;
+	weir_conn_summary(c, &end, sizeof(end));
+	atomic_store(&end_error, (int)end.error);
+}
+
+/* Its error must not be taken for a lookup that goes on. */
+START_TEST(a_resolver_that_does_not_answer_at_once_has_failed)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.session = look_names_up));
+	struct client *c = client_open(s);
+	weir_conn *up;
+
+	ck_assert_int_eq(weir_server_dial(s->weir, NULL, "broken+127.0.0.1:7",
+					  0,
+					  WEIR_SERVICE(.readable = echo,
+						       .closed = note_end)),
+			 0);
+	UNTIL(atomic_load(&end_error) == -EIO);
+	client_expect_reply(c, "dial broken+127.0.0.1:7\n", "-EIO\n");
+	ck_assert_int_eq(weir_dial(&up, "broken+127.0.0.1:7", 0), -EIO);
+	weir_unref(looker);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -400,5 +436,6 @@ int main(void)
 		an_address_that_times_out_is_not_the_last_one_tried,
 		a_dial_that_is_interrupted_goes_on,
 		a_dial_whose_poll_fails_looks_now_and_then,
-		a_session_whose_name_is_looked_up_holds_no_worker);
+		a_session_whose_name_is_looked_up_holds_no_worker,
+		a_resolver_that_does_not_answer_at_once_has_failed);
 }
