@@ -7,7 +7,7 @@
  * spin.
  *
  * Listeners share one queue and one max_connections.  They are asked in
- * rotation, and each has a place (see is_full).
+ * rotation, and each has a place (see kept_from).
  */
 #include "accept.h"
 
@@ -124,6 +124,15 @@ static size_t listeners_without(const struct wr_accept *a, int place)
  * connection, up to a quarter of all.  So clients of one listener cannot shut
  * out those of another.
  */
+static size_t kept_from(const struct wr_accept *a,
+			const struct wr_endpoint *endpoint, int place,
+			size_t cap)
+{
+	return atomic_load(&endpoint->share.has[place]) > 0
+		       ? wr_min(listeners_without(a, place), cap / 4)
+		       : 0;
+}
+
 static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
 		    size_t cap)
@@ -132,9 +141,7 @@ static bool is_full(const struct wr_accept *a,
 
 	if (used >= cap || used + most_kept < cap)
 		return used >= cap;
-	if (atomic_load(&endpoint->share.has[place]) == 0)
-		return false;
-	return used + wr_min(listeners_without(a, place), most_kept) >= cap;
+	return used + kept_from(a, endpoint, place, cap) >= cap;
 }
 
 static bool is_queue_full(const struct wr_accept *a,
@@ -201,13 +208,15 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 static void evict_for_client(struct wr_accept *a, const struct wr_endpoint *e)
 {
 	struct pollfd fd = { .fd = e->listener.fd, .events = POLLIN };
+	size_t most = (size_t)a->core->config.max_connections;
 
 	if (a->core->config.evict_ms == WEIR_NEVER)
 		return;
 	if (!is_server_full(a, e))
 		a->evict.wait_at = 0;
 	else if (wr_sys_poll(&fd, 1, 0) > 0)
-		wr_evict_one(&a->evict);
+		wr_evict_one(&a->evict, &e->service,
+			     kept_from(a, e, WR_PLACE_SERVER, most));
 }
 
 /* Once it is armed again, the poller reports clients that wait. */
@@ -312,6 +321,7 @@ void wr_accept_close_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 		return;
 	forget(a, endpoint);
 	wr_listener_close(&endpoint->listener);
+	endpoint->share.is_closed = true;
 	atomic_fetch_sub(&a->listening, 1);
 }
 

@@ -504,12 +504,14 @@ static bool conn_is_idle(struct weir_conn *c)
 bool wr_conn_evict(struct weir_conn *c)
 {
 	size_t most = (size_t)c->core->config.max_connections;
+	size_t taken;
 	bool was_idle;
 
 	if (!wr_conn_was_asked(c) || c->end != WR_END_OPEN)
 		return false;
 	was_idle = conn_is_idle(c);
-	c->is_evicted = was_idle && atomic_load(&c->table->places) >= most;
+	taken = atomic_load(&c->table->places) + atomic_load(&c->table->kept);
+	c->is_evicted = was_idle && taken >= most;
 	atomic_store(&c->eviction, was_idle && !c->is_evicted
 					   ? WR_EVICTION_SPARED
 					   : WR_EVICTION_NONE);

@@ -18,6 +18,7 @@ struct wr_table {
 	atomic_uint refs;    /* a: the server, and slots that are referred to */
 	_Atomic size_t open; /* a: not counted in the ledger yet */
 	_Atomic size_t places;	/* a: of these, against max_connections */
+	_Atomic size_t kept;	/* a: by the last wr_evict_one() that asked */
 	_Atomic size_t dialled; /* a: of these, against max_dialled */
 	_Atomic(struct wr_node *) freed; /* a: free slots, of any thread */
 	_Atomic bool is_short; /* a: a slot that is freed is waited for */

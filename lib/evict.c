@@ -31,6 +31,19 @@ static void keep_candidate(struct wr_evict *e, int64_t since, uint64_t key)
 	e->idle[at] = (struct wr_idle){ since, key };
 }
 
+/* Not the only connection of another listener, if its place would be kept. */
+static bool makes_room(const struct wr_evict *e, const struct weir_conn *c)
+{
+	const struct wr_share *own = e->service->share;
+	const struct wr_share *share = c->service->share;
+	size_t most_kept = (size_t)e->core->config.max_connections / 4;
+
+	return share == own || share->is_closed ||
+	       atomic_load(&share->has[WR_PLACE_SERVER]) > 1 ||
+	       atomic_load(&own->has[WR_PLACE_SERVER]) == 0 ||
+	       e->kept >= most_kept;
+}
+
 static void look_at_slot(struct wr_evict *e, size_t slot, int64_t idle_since)
 {
 	struct weir_conn *c = wr_table_find(e->core->table, slot);
@@ -38,7 +51,8 @@ static void look_at_slot(struct wr_evict *e, size_t slot, int64_t idle_since)
 	if (wr_conn_where(c) != WR_CONN_PARKED || !wr_conn_pin(c))
 		return;
 	if (wr_conn_where(c) == WR_CONN_PARKED && !c->is_dialled &&
-	    c->active_at > e->since && c->active_at <= idle_since)
+	    c->active_at > e->since && c->active_at <= idle_since &&
+	    makes_room(e, c))
 		keep_candidate(e, c->active_at, wr_conn_key(c));
 	wr_conn_unpin(c);
 }
@@ -55,7 +69,7 @@ static void look_for_idle(struct wr_evict *e, int64_t idle_since)
 	}
 }
 
-/* False: it is not idle any more. */
+/* False: it is not idle any more, or would make no room. */
 static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
 {
 	struct weir_conn *c = wr_table_find(e->core->table, idle->key);
@@ -65,9 +79,10 @@ static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
 		return false;
 	is_idle = wr_conn_key(c) == idle->key &&
 		  wr_conn_where(c) == WR_CONN_PARKED &&
-		  c->active_at == idle->since;
+		  c->active_at == idle->since && makes_room(e, c);
 	if (is_idle) {
 		wr_count(e->ctx->stats, &e->ctx->stats->evictions, 1);
+		atomic_store(&e->core->table->kept, e->kept);
 		atomic_store(&c->eviction, WR_EVICTION_ASKED);
 		wr_conn_post(c, e->ctx->stats, (uint32_t)(idle->key >> 32),
 			     WR_EV_DEADLINE);
@@ -127,11 +142,14 @@ static bool ask_candidate(struct wr_evict *e)
 	return was_asked;
 }
 
-void wr_evict_one(struct wr_evict *e)
+void wr_evict_one(struct wr_evict *e, const struct wr_service *service,
+		  size_t kept)
 {
 	int64_t idle_ms = e->core->config.evict_ms;
 	int64_t now = e->ctx->now;
 
+	e->service = service;
+	e->kept = kept;
 	if (idle_ms == WEIR_NEVER || wr_evict_is_pending(e))
 		return;
 	if (is_undecided(e)) {

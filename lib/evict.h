@@ -14,6 +14,8 @@ struct wr_idle {
 struct wr_evict {
 	struct wr_core *core;
 	struct wr_context *ctx;
+	const struct wr_service *service; /* of the client that waits */
+	size_t kept; /* places that are not for this client */
 	struct wr_idle idle[WR_EVICT_KEPT]; /* the longest idle last */
 	size_t count;
 	struct wr_idle asked; /* last; since 0: no answer is awaited */
@@ -25,8 +27,12 @@ struct wr_evict {
 	int64_t wait_at;      /* until then, one is expected to end */
 };
 
-/* Ask the connection that has been idle longest to end, if one is due. */
-void wr_evict_one(struct wr_evict *e);
+/*
+ * Ask the connection that has been idle longest to end, if one is due.  kept:
+ * so many places of max_connections are not for clients of this service.
+ */
+void wr_evict_one(struct wr_evict *e, const struct wr_service *service,
+		  size_t kept);
 
 /* True: one was asked to end, and may do so soon. */
 static inline bool wr_evict_is_pending(const struct wr_evict *e)

@@ -125,6 +125,7 @@ enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
 struct wr_share {
 	_Atomic size_t has[WR_PLACES];
+	bool is_closed; /* acceptor: the listener is */
 };
 
 struct wr_listener_counts;

@@ -418,17 +418,23 @@ static const struct weir_config *full_config(int overload)
 	return &config;
 }
 
-/* The server is full; its clients are idle, the first one longest. */
-static void fill(struct server *s, struct client *c[PLACES])
+/* Clients that are idle, the first one longest. */
+static void open_idle(struct server *s, struct client **c, int count)
 {
 	int64_t since;
 
-	for (int i = 0; i < PLACES; i++) {
+	for (int i = 0; i < count; i++) {
 		c[i] = client_open(s);
 		client_expect_echo(c[i], "hello\n");
 	}
 	since = now_ms();
 	UNTIL(now_ms() > since + 2 * EVICT_MS);
+}
+
+/* The server is full. */
+static void fill(struct server *s, struct client *c[PLACES])
+{
+	open_idle(s, c, PLACES);
 }
 
 /*
@@ -805,6 +811,84 @@ START_TEST(connections_that_cannot_be_ended_do_not_protect_others)
 }
 END_TEST
 
+/* The last place is kept for the second listener. */
+static bool one_is_evicted_for_a_place(int overload)
+{
+	const struct weir_service *service =
+		WEIR_SERVICE(.readable = echo_lines, .expired = say_too_idle);
+	struct server *s = serve(full_config(overload), service);
+	struct client *c[PLACES - 1];
+	bool is_one;
+
+	server_listen(s, "127.0.0.1:0", service);
+	open_idle(s, c, PLACES - 1);
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(c[0], "make room\n");
+	is_one = stats(s).evictions == 1;
+	if (is_one)
+		client_expect_echo(c[1], "hello\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused, 0);
+	return is_one;
+}
+
+START_TEST(a_server_that_is_full_for_one_listener_ends_an_idle_connection)
+{
+	MOSTLY(one_is_evicted_for_a_place(WEIR_HOLD));
+	MOSTLY(one_is_evicted_for_a_place(WEIR_REFUSE));
+}
+END_TEST
+
+static const struct {
+	int places;
+	bool closes; /* the listener of the one that is idle longest */
+	bool is_spared;
+} only_ones[] = {
+	{ PLACES, false, true }, /* its place would be kept */
+	{ PLACES, true, false },
+	{ 2, false, false }, /* none is kept: a quarter is less */
+};
+
+static bool one_of_two_listeners_is_evicted(size_t i)
+{
+	const struct weir_service *service =
+		WEIR_SERVICE(.readable = echo_lines, .expired = say_too_idle);
+	struct weir_config config = *full_config(WEIR_HOLD);
+	struct client *only, *c[PLACES - 1];
+	struct server *s;
+	char where[160];
+	bool is_one;
+	int id;
+
+	config.max_connections = only_ones[i].places;
+	s = serve(&config, service);
+	id = server_listen(s, "127.0.0.1:0", service);
+	server_address(s, id, where, sizeof(where));
+	only = client_open_at(where);
+	client_expect_echo(only, "hello\n");
+	open_idle(s, c, only_ones[i].places - 1);
+	if (only_ones[i].closes) {
+		ck_assert_int_eq(weir_server_unlisten(s->weir, id), 0);
+		UNTIL(weir_server_unlisten(s->weir, id) == -EINVAL);
+	}
+	client_expect_echo(client_open(s), "hello\n");
+	is_one = stats(s).evictions == 1;
+	if (is_one) {
+		bool is_spared = only_ones[i].is_spared;
+
+		client_expect_last(is_spared ? c[0] : only, "make room\n");
+		client_expect_echo(is_spared ? only : c[0], "hello\n");
+	}
+	server_stop_and_check(s);
+	return is_one;
+}
+
+START_TEST(the_only_connection_of_a_listener_is_not_ended_in_vain)
+{
+	for (size_t i = 0; i < sizeof(only_ones) / sizeof(only_ones[0]); i++)
+		MOSTLY(one_of_two_listeners_is_evicted(i));
+}
+END_TEST
+
 START_TEST(nothing_idle_is_ended_while_there_is_room)
 {
 	struct server *s = serve(full_config(WEIR_HOLD),
@@ -898,6 +982,8 @@ int main(void)
 		the_log_tells_the_idle_time_of_one_that_makes_room,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
+		a_server_that_is_full_for_one_listener_ends_an_idle_connection,
+		the_only_connection_of_a_listener_is_not_ended_in_vain,
 		a_callback_of_one_that_was_asked_to_end_protects_no_others,
 		one_makes_room_for_one_client_however_long_workers_are_busy,
 		one_that_was_asked_to_end_and_stayed_is_like_the_others,
