@@ -254,29 +254,37 @@ static int sleep_once(struct wait *w)
 	return rc < 0 && rc != -EINTR ? rc : 0;
 }
 
+/* Instead of a sleep: more can be sent after others have run. */
+static int pass_turn(struct wait *w)
+{
+	int rc;
+
+	if (w->session == NULL || w->session->coro == NULL)
+		return sleep_once(w);
+	rc = wr_conn_let_others_run(w->session);
+	return rc < 0 ? rc : wr_conn_check_other(w->session, &w->other);
+}
+
 static int wait_until(struct wait *w, int64_t until)
 {
 	int rc;
 
 	for (;;) {
+		bool goes_on;
 		int64_t now;
 
 		if (w->session && atomic_load(&w->session->is_cut))
 			return -ECANCELED;
 		rc = look_at_all(w);
-		if (rc == -EINTR) {
-			rc = w->session ? wr_conn_let_others_run(w->session)
-					: 0;
-			if (rc < 0)
-				return rc;
-			continue;
-		}
 		now = wr_now_ns();
-		if (rc != 0 || now >= until)
+		goes_on = rc == -EINTR;
+		if (!goes_on && rc != 0)
 			return rc;
-		rc = plan(w, now, until);
+		if (now >= until)
+			return 0;
+		rc = plan(w, now, goes_on ? now : until);
 		if (rc == 0)
-			rc = sleep_once(w);
+			rc = goes_on ? pass_turn(w) : sleep_once(w);
 		if (rc < 0)
 			return rc;
 	}

@@ -179,8 +179,6 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 
 	if (take_pending(c, WR_EV_OUT) || wr_conn_has_output(c))
 		sent = wr_conn_flush(c);
-	if (sent == WR_FLUSH_YIELDED)
-		return WR_SESSION_AGAIN;
 	has_come = sent < 0 ? o->events != 0
 			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
 	c->call.other_came = take_pending(c, WR_EV_OTHER);
@@ -188,10 +186,9 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 	has_come |= take_pending(c, o->events) || c->call.other_came;
 	(void)take_pending(c, WR_EV_DEADLINE);
 	*rc = wr_conn_check_other(c, o);
-	return *rc < 0 || has_come ||
-			       c->ctx->now >= wr_min_at(o->at, stall_at(c))
-		       ? WR_SESSION_RESUME
-		       : WR_SESSION_PARK;
+	if (*rc < 0 || has_come || c->ctx->now >= wr_min_at(o->at, stall_at(c)))
+		return WR_SESSION_RESUME;
+	return sent == WR_FLUSH_YIELDED ? WR_SESSION_AGAIN : WR_SESSION_PARK;
 }
 
 /* Nothing else checks the lifetime of a session that never waits for input. */

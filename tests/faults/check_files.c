@@ -341,24 +341,32 @@ struct seen {
 	int64_t unsent[WEIR_EXPIRED]; /* in the latest call for each reason */
 };
 
-static _Atomic bool timer_has_come;
+static _Atomic bool all_has_come;
 
 /*
- * Each piece takes longer than a turn; none fills the socket.  Until the timer
- * has come they are so small that the file takes seconds.
+ * Each piece takes longer than a turn; none fills the socket.  Until all has
+ * come they are so small that the file takes seconds.
  */
 static int send_slow_pieces(enum wr_sys_call call, size_t *len)
 {
 	if (call == WR_SYS_sendfile) {
-		*len = atomic_load(&timer_has_come) ? 10000 : 100;
+		*len = atomic_load(&all_has_come) ? 10000 : 100;
 		usleep(2000);
 	}
 	return 0;
 }
 
-static int send_and_see(weir_conn *c, void *arg)
+static void send_at_once(weir_conn *c, int fd)
 {
 	const int size = 1 << 20;
+
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	ck_assert_int_eq(weir_conn_write(c, "file ", 5), 0);
+	ck_assert_int_eq(weir_conn_sendfile(c, fd, 0, FAST), 0);
+}
+
+static int send_and_see(weir_conn *c, void *arg)
+{
 	struct seen *seen = arg;
 	char line[64];
 	int why = weir_conn_why(c);
@@ -367,13 +375,12 @@ static int send_and_see(weir_conn *c, void *arg)
 		return WEIR_CLOSE;
 	seen->unsent[why] = weir_conn_unsent(c);
 	if (why == WEIR_TIMER)
-		atomic_store(&timer_has_come, true);
+		atomic_store(&all_has_come, true);
 	if (why != WEIR_INPUT)
 		return WEIR_AGAIN;
 	if (weir_conn_read_line(c, line, sizeof(line)) <= 0)
 		return WEIR_WAIT;
-	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	ck_assert_int_eq(weir_conn_sendfile(c, seen->fd, 0, FAST), 0);
+	send_at_once(c, seen->fd);
 	ck_assert_int_eq(weir_conn_set_timer(c, 1), 0);
 	ck_assert_int_eq(weir_ref_wake(weir_conn_self(c)), 0);
 	return WEIR_AGAIN;
@@ -382,7 +389,6 @@ static int send_and_see(weir_conn *c, void *arg)
 START_TEST(a_file_for_a_fast_peer_delays_no_timer_and_no_wake)
 {
 	struct seen seen = { .fd = make_file(FAST) };
-	static char data[FAST];
 	struct server *s;
 	struct client *c;
 
@@ -391,18 +397,66 @@ START_TEST(a_file_for_a_fast_peer_delays_no_timer_and_no_wake)
 			  WEIR_SERVICE(.readable = send_and_see, .arg = &seen));
 	c = client_open(s);
 	client_send(c, "go\n");
-	for (size_t have = 0; have < FAST;) {
-		ssize_t n = client_read(c, data, sizeof(data));
-
-		ck_assert_int_gt(n, 0);
-		ck_assert(bytes_match(data, (size_t)n, have));
-		have += (size_t)n;
-	}
+	client_half_close(c);
+	expect_file(c, FAST);
 	server_stop_and_check(s);
 	wr_sys_fault = NULL;
 	ck_assert_int_gt(seen.unsent[WEIR_WAKE], 0);
 	ck_assert_int_gt(seen.unsent[WEIR_TIMER], 0);
 	close(seen.fd);
+}
+END_TEST
+
+enum wait { SLEEP, WAIT, WAITS };
+
+static int wait_in(weir_conn *c, enum wait how, int ms)
+{
+	struct weir_poll own = { .conn = c, .events = WEIR_POLL_INPUT };
+
+	return how == SLEEP ? weir_sleep(ms) : weir_conn_wait(&own, 1, ms);
+}
+
+static int send_and_wait(weir_conn *c, void *arg)
+{
+	char line[64];
+
+	if (weir_conn_read_line(c, line, sizeof(line)) <= 0)
+		return 0;
+	send_at_once(c, *(const int *)arg);
+	for (enum wait how = SLEEP; how < WAITS; how++) {
+		ck_assert_int_eq(weir_ref_wake(weir_conn_self(c)), 0);
+		ck_assert_int_eq(wait_in(c, how, WEIR_NEVER), -EINTR);
+		ck_assert_int_eq(weir_conn_set_timer(c, 1), 0);
+		ck_assert_int_eq(wait_in(c, how, WEIR_NEVER), -EINTR);
+		ck_assert_int_eq(wait_in(c, how, 1), 0);
+		ck_assert_int_gt(weir_conn_unsent(c), 0);
+	}
+	ck_assert_int_eq(weir_ref_close(weir_conn_self(c)), 0);
+	for (enum wait how = SLEEP; how < WAITS; how++)
+		ck_assert_int_eq(wait_in(c, how, WEIR_NEVER), -ESHUTDOWN);
+	ck_assert_int_gt(weir_conn_unsent(c), 0);
+	atomic_store(&all_has_come, true);
+	return WEIR_CLOSE;
+}
+
+START_TEST(a_file_for_a_fast_peer_delays_the_end_of_no_wait)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		int fd = make_file(FAST);
+		struct server *s;
+		struct client *c;
+
+		atomic_store(&all_has_come, false);
+		wr_sys_fault = send_slow_pieces;
+		s = serve_workers(
+			1, WEIR_SERVICE(SESSION_ON(on_worker, send_and_wait),
+					.arg = &fd));
+		c = client_open_and_send(s, "go\n");
+		expect_file(c, FAST);
+		server_stop_and_check(s);
+		wr_sys_fault = NULL;
+		close(fd);
+	}
 }
 END_TEST
 
@@ -653,6 +707,7 @@ int main(void)
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
 		a_slow_disk_does_not_hold_a_worker,
 		a_file_for_a_fast_peer_delays_no_timer_and_no_wake,
+		a_file_for_a_fast_peer_delays_the_end_of_no_wait,
 		a_session_that_sends_to_a_fast_peer_lets_others_run,
 		a_file_that_moves_meets_no_deadline,
 		a_file_that_moves_ends_no_relay);
