@@ -324,8 +324,8 @@ static void announce(weir_server *s, const struct options *o)
 	out_announce("ready");
 	systemd_ready(has_predecessor);
 	upgrade_ready();
-	/* Before upgrade_ready() the manager may ignore this process. */
 	if (has_predecessor) {
+		systemd_followed();
 		activation_forget_rest();
 		keep_listeners(s, o);
 	}

@@ -49,6 +49,7 @@ static struct {
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool has_failed;	  /* to send */
+	atomic_bool is_followed;  /* since the thread has looked */
 	atomic_bool is_over_here; /* a successor speaks to the manager */
 	char *variables[2];	  /* NAME=value */
 
@@ -328,6 +329,8 @@ static void watch_server(struct watch *w)
 	int64_t at = systemd_now_ms();
 
 	weir_server_stats(systemd.server, &now, sizeof(now));
+	if (atomic_exchange(&systemd.is_followed, false))
+		w->status[0] = '\0';
 	if (now.phase != WEIR_PHASE_SERVING)
 		tell_stop(w, at);
 	tell_status(w, &now, at);
@@ -450,6 +453,11 @@ void systemd_ready(bool has_predecessor)
 	if (!has_predecessor)
 		notify("READY=1");
 	wake_thread(&systemd.is_ready);
+}
+
+void systemd_followed(void)
+{
+	systemd.is_followed = true;
 }
 
 void systemd_hand_over(pid_t successor)

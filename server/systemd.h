@@ -23,6 +23,12 @@ int systemd_start(weir_server *s, const struct weir_config *config);
 /* Clients are served.  A predecessor, if there is one, tells the manager. */
 void systemd_ready(bool has_predecessor);
 
+/*
+ * The manager follows this process now: before, it may have ignored it.  For a
+ * successor, after systemd_ready().
+ */
+void systemd_followed(void);
+
 bool systemd_is_there(void);
 
 /*

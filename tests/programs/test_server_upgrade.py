@@ -240,6 +240,9 @@ class Upgrade(Base):
                              "MAINPID=%d\nREADY=1\nWATCHDOG=1" % pid)
             self.assertEqual(said.count("READY=1"), 1)
             self.assertNotIn("STOPPING=1", said)
+            # Its first STATUS= may have been ignored, too.
+            until(lambda: manager.recv(4096).startswith(b"STATUS=serving"),
+                  "the status again")
             self.assertEqual(server.process.wait(LONG), 0)
             os.kill(pid, signal.SIGTERM)
             while manager.recv(4096) != b"STOPPING=1":
