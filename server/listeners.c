@@ -235,11 +235,19 @@ bool listener_is_abstract(const struct listener *l)
 	return l->kind == WEIR_ADDRESS_UNIX && l->where[strlen("unix:")] == '@';
 }
 
+const char *address_path(const char *where)
+{
+	const size_t len = strlen("unix:");
+
+	return where && strncmp(where, "unix:", len) == 0 && where[len] != '@'
+		       ? where + len
+		       : NULL;
+}
+
 bool listeners_have_file(const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
-		if (l->all[i].kind == WEIR_ADDRESS_UNIX &&
-		    !listener_is_abstract(&l->all[i]))
+		if (address_path(l->all[i].where))
 			return true;
 	return false;
 }

@@ -54,6 +54,12 @@ bool listeners_have_proxy(const struct listeners *l);
 /* The first one with TLS; NULL: there is none. */
 const struct listener *listeners_tls(const struct listeners *l);
 
+/*
+ * The path of the Unix socket of an address; NULL: it has none, or there is no
+ * address.
+ */
+const char *address_path(const char *where);
+
 /* Unix sockets in the file system, and in the abstract namespace. */
 bool listeners_have_file(const struct listeners *l);
 bool listener_is_abstract(const struct listener *l);

@@ -226,7 +226,8 @@ static bool check_chroot(struct options *o)
 	if (o->pid_file)
 		return contradicts("--chroot", "--pid-file",
 				   "the file could not be removed");
-	if (listeners_have_file(&o->listeners))
+	if (listeners_have_file(&o->listeners) || address_path(o->status) ||
+	    address_path(o->agent))
 		return contradicts("--chroot", "unix:/path",
 				   "the socket could not be removed");
 	if (o->to && is_name(o->to) && !has_resolver_files(o->root))
@@ -298,13 +299,10 @@ static void warn_of_paths(const struct options *o)
 {
 	warn_of_path(o->pid_file);
 	warn_of_path(o->control);
-	for (size_t i = 0; i < o->listeners.count; i++) {
-		const struct listener *l = &o->listeners.all[i];
-
-		if (l->kind == WEIR_ADDRESS_UNIX && !l->is_inherited &&
-		    !listener_is_abstract(l))
-			warn_of_path(l->where + strlen("unix:"));
-	}
+	warn_of_path(address_path(o->status));
+	warn_of_path(address_path(o->agent));
+	for (size_t i = 0; i < o->listeners.count; i++)
+		warn_of_path(address_path(o->listeners.all[i].where));
 }
 
 bool privileges_drop(const struct options *o)

@@ -128,13 +128,16 @@ static bool allow_linked(int rules, const char *path)
 				      READ_FILE));
 }
 
+static bool allow_socket(int rules, const char *where)
+{
+	return allow_beside(rules, address_path(where),
+			    REMOVE_FILE | MAKE_SOCK);
+}
+
 static bool allow_listeners(int rules, const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
-		if (l->all[i].kind == WEIR_ADDRESS_UNIX &&
-		    !listener_is_abstract(&l->all[i]) &&
-		    !allow_beside(rules, strchr(l->all[i].where, ':') + 1,
-				  REMOVE_FILE | MAKE_SOCK))
+		if (!allow_socket(rules, l->all[i].where))
 			return false;
 	return true;
 }
@@ -162,6 +165,8 @@ static bool allow_all(int rules, const struct options *o)
 	       allow_tls(rules, &o->tls_options) &&
 	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&
+	       allow_socket(rules, o->status) &&
+	       allow_socket(rules, o->agent) &&
 	       allow_listeners(rules, &o->listeners);
 }
 

@@ -136,8 +136,10 @@ class Privileges(unittest.TestCase):
     def test_what_the_user_cannot_remove_is_told(self):
         with Server("--user", "65534:65534", "--pid-file", self.path("pid"),
                     "--control", self.path("control"),
+                    "--status", "unix:" + self.path("status"),
+                    "--agent", "unix:" + self.path("agent"),
                     "echo@unix:" + self.path("socket")) as server:
-            for name in b"pid", b"control", b"socket":
+            for name in b"pid", b"control", b"status", b"agent", b"socket":
                 server.logs(rb"warning '\S+/%s' will stay behind" % name)
             self.assertEqual(server.stop()[0], 0)
             self.assertTrue(os.path.exists(self.path("socket")))
@@ -209,6 +211,8 @@ class Privileges(unittest.TestCase):
     def test_what_does_not_go_together_with_a_new_root_is_refused(self):
         for args in (("--control", self.path("control")),
                      ("--pid-file", self.path("pid")),
+                     ("--status", "unix:" + self.path("status")),
+                     ("--agent", "unix:" + self.path("agent")),
                      ("echo@unix:" + self.path("socket"),),
                      ("--file", "/etc/passwd", "file@127.0.0.1:0"),
                      ("chat@127.0.0.1:0",)):
@@ -242,8 +246,14 @@ class Sandbox(unittest.TestCase):
         page = self.path("page", "a page")
         pid, control = self.path("pid"), self.path("control")
         sock_path = self.path("socket")
+        # each alone in its folder
+        others = [self.path(name) for name in ("status", "agent")]
+        for other in others:
+            os.mkdir(other)
         with Server("--sandbox", "--access", rules, "--file", page,
                     "--pid-file", pid, "--control", control,
+                    "--status", "unix:" + others[0] + "/socket",
+                    "--agent", "unix:" + others[1] + "/socket",
                     "echo@unix:" + sock_path, "file@127.0.0.1:0") as server:
             with server.connect() as sock:
                 self.assertTrue(echoes(sock))
@@ -260,6 +270,8 @@ class Sandbox(unittest.TestCase):
             server.process.send_signal(signal.SIGUSR2)
             server.logs(rb"--sandbox lets no program be run")
             self.assertEqual(server.stop()[0], 0)
+        for other in others:
+            os.rmdir(other)
         self.assertEqual(sorted(os.listdir(self.folder)), ["page", "rules"])
 
     def test_a_file_elsewhere_is_out_of_reach(self):
