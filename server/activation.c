@@ -199,19 +199,32 @@ bool activation_apply_option(struct listener *l, const char *name)
 	return is_good;
 }
 
-/* A name made of its address, for a successor; a colon would separate names. */
-static void name_socket(char *name, size_t cap, const char *where)
+/*
+ * A name made of its address, for a successor and for the service manager,
+ * which takes ASCII only.  A colon would separate names.  Of a long name the
+ * end remains, in which addresses differ.
+ */
+static void name_socket(char *name, const char *where)
 {
-	snprintf(name, cap, "%c%s", ACTIVATION_OURS, where);
-	while ((name = strchr(name, ':')))
-		*name = ',';
+	char all[1024] = "";
+	size_t len = 0;
+
+	for (const char *c = where; *c && len + 4 < sizeof(all); c++)
+		if (*c > ' ' && *c <= '~' && *c != '%')
+			all[len++] = *c == ':' ? ',' : *c;
+		else
+			len += (size_t)snprintf(all + len, sizeof(all) - len,
+						"%%%02X", (unsigned char)*c);
+	all[len] = '\0';
+	snprintf(name, FD_NAME_ROOM, "%c%s", ACTIVATION_OURS,
+		 all + (len > FD_NAME_ROOM - 2 ? len - (FD_NAME_ROOM - 2) : 0));
 }
 
 static bool append_operand(struct listeners *ret, struct listener l)
 {
-	char name[sizeof(l.name)];
+	char name[FD_NAME_ROOM];
 
-	name_socket(name, sizeof(name), l.where);
+	name_socket(name, l.where);
 	if (l.is_named) {
 		l.is_inherited = true;
 		snprintf(l.name, sizeof(l.name), "%s", l.where + strlen("fd:"));

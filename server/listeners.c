@@ -16,8 +16,6 @@
 #include "activation.h"
 #include "services.h"
 
-#define MOST_NAME 255 /* of fd:NAME */
-
 static const char *service_name_at(size_t i)
 {
 	const struct service *s = service_at(i);
@@ -61,15 +59,16 @@ static bool check_fd_name(const struct listener *l)
 	char wrong[128];
 	size_t len = 0;
 
-	while (len <= MOST_NAME && name[len] >= ' ' && name[len] <= '~' &&
+	while (len < FD_NAME_ROOM && name[len] >= ' ' && name[len] <= '~' &&
 	       name[len] != ':')
 		len++;
-	if (len <= MOST_NAME && name[len] == '\0' && name[0] != ACTIVATION_OURS)
+	if (len < FD_NAME_ROOM && name[len] == '\0' &&
+	    name[0] != ACTIVATION_OURS)
 		return true;
 	snprintf(wrong, sizeof(wrong),
 		 "the name of a socket has at most %d printable ASCII "
 		 "characters, no colon and no '%c' in front",
-		 MOST_NAME, ACTIVATION_OURS);
+		 FD_NAME_ROOM - 1, ACTIVATION_OURS);
 	report_address(l, wrong);
 	return false;
 }

@@ -10,6 +10,9 @@
 
 #define LISTENERS_DEFAULT "reply@127.0.0.1:1234"
 
+/* What service managers permit. */
+#define FD_NAME_ROOM 256
+
 struct service;
 
 struct listener {

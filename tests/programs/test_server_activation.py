@@ -154,7 +154,8 @@ class Kept(Base):
         for _ in range(count):
             text, [sock] = self.next()
             self.addCleanup(sock.close)
-            self.assertRegex(text, r"\AFDSTORE=1\nFDNAME=~[!-~]+\Z")
+            # systemd stores one of another name as "stored".
+            self.assertRegex(text, r"\AFDSTORE=1\nFDNAME=~[!-9;-~]{1,254}\Z")
             found[text.partition("FDNAME=")[2]] = sock
         self.assertEqual(self.next(), ("READY=1", []))
         return found
@@ -189,6 +190,22 @@ class Kept(Base):
                 client.close()
             self.assertEqual(server.stop()[0], 0)
         self.assertTrue(os.path.exists(path))
+
+    def test_names_are_ascii_and_those_of_long_paths_differ(self):
+        folder = self.folder() + "/"
+        args = ["echo@unix:" + folder + name
+                for name in ("b\u00fcro %", "b\u00fcro\u00bc",
+                             26 * "\u6570" + "1", 26 * "\u6570" + "2")]
+        with self.serve(*args) as server:
+            kept = self.kept(4)
+            self.assertEqual(len(kept), 4)
+            self.assertEqual(server.stop()[0], 0)
+        self.rest()
+        with self.serve(*args, **passing(
+                list(kept.values()), ":".join(kept))) as server:
+            for i in range(4):
+                self.check_echo(args[i].partition("@")[2])
+            self.assertEqual(server.stop()[0], 0)
 
     def test_two_on_any_port_are_kept_apart(self):
         args = ("echo@127.0.0.1:0", "daytime@127.0.0.1:0")
