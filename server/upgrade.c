@@ -250,6 +250,18 @@ static bool refuse(char *why, size_t cap, const char *text)
 	return false;
 }
 
+/* As the successor will, which is the user that this process is now. */
+static bool writes_pid_file(char *why, size_t cap)
+{
+	const char *path = upgrade.options->pid_file;
+	int rc = path ? pidfile_write(path) : 0;
+
+	if (rc < 0)
+		snprintf(why, cap, "cannot write the --pid-file: %s",
+			 strerror(-rc));
+	return rc == 0;
+}
+
 static bool may_upgrade(char *why, size_t cap)
 {
 	struct weir_stats now;
@@ -271,7 +283,7 @@ static bool may_upgrade(char *why, size_t cap)
 	if (weir_server_stats(upgrade.server, &now, sizeof(now)) < 0 ||
 	    now.phase != WEIR_PHASE_SERVING)
 		return refuse(why, cap, "the server does not serve");
-	return true;
+	return writes_pid_file(why, cap);
 }
 
 static char *join_names(void)

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import unittest
 
 from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
                       connect, main, passing, program, read_all, read_exactly,
@@ -223,6 +224,17 @@ class Upgrade(Base):
                 until(lambda: load.failures, "a refused client")
             finally:
                 load.stop()
+
+    @unittest.skipIf(os.getuid() != 0, "this is left to root")
+    def test_a_user_that_cannot_write_the_pid_file_is_told(self):
+        os.chmod(self.where, 0o755)
+        with self.serve("--user", "65534:65534", "echo@127.0.0.1:0") as server:
+            result = self.ctl("upgrade")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"cannot write the --pid-file: Permission denied",
+                          result.stderr)
+            self.check_echo(server.address())
+            self.assertEqual(server.stop()[0], 0)
 
     def test_the_service_manager_follows(self):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
