@@ -510,7 +510,7 @@ ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap);
 /* Outside of callbacks: free unused memory. */
 void wr_conn_input_tidy(struct weir_conn *c);
 
-/* 1: input or its end is there; 0: none; -errno: peer gone. */
+/* 1: input or its end is there; 0: none; -ECONNRESET; -ECANCELED: a cut. */
 int wr_conn_input_probe(struct weir_conn *c);
 
 /* The same, through the layer: 1: a read by the handler would not wait. */

@@ -55,8 +55,9 @@ int wr_conn_input_probe(struct weir_conn *c)
 
 	if (rc < 0)
 		return 1; /* the next read reports it */
+	/* It may be our shutdown. */
 	if (rc > 0 && is_gone(c, pfd.revents))
-		return -ECONNRESET;
+		return atomic_load(&c->is_cut) ? -ECANCELED : -ECONNRESET;
 	return rc > 0 && pfd.revents != POLLERR;
 }
 

@@ -259,9 +259,16 @@ static int end_of_lost(const struct weir_conn *c)
 	return is_whole ? WEIR_END_PEER : WEIR_END_LOST;
 }
 
+/* After wr_conn_input_probe(). */
+static int end_of_look(int rc)
+{
+	return rc == -ECANCELED ? WEIR_END_CUT : WEIR_END_LOST;
+}
+
 static enum step lose(struct weir_conn *c, int rc)
 {
-	(void)note_error(c, rc);
+	if (note_error(c, rc) == -ECANCELED)
+		return end_now(c, WEIR_END_CUT);
 	return begin_close(c, end_of_lost(c));
 }
 
@@ -808,7 +815,7 @@ static bool should_check_drain(const struct weir_conn *c)
 	       (c->rare & WR_RARE_INPUT_OFF || !wr_conn_is_readable(c));
 }
 
-/* 1: now; 0: not yet; -errno: peer gone. */
+/* 1: now; 0: not yet; -errno: peer gone, or a cut. */
 static int drain_is_due(struct weir_conn *c)
 {
 	int rc;
@@ -847,7 +854,7 @@ static enum step leave_input(struct weir_conn *c, enum step rest)
 	if (rc >= 0)
 		return rest;
 	(void)note_error(c, rc);
-	return end_now(c, WEIR_END_LOST);
+	return end_now(c, end_of_look(rc));
 }
 
 static enum step flush_output(struct weir_conn *c)
@@ -1199,7 +1206,7 @@ static enum step choose_step(struct weir_conn *c)
 		return run_callback(c, WEIR_OPENED, sv->session);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
-		return note_error(c, rc) < 0 ? end_now(c, WEIR_END_LOST)
+		return note_error(c, rc) < 0 ? end_now(c, end_of_look(rc))
 					     : call_drain(c);
 	if (c->events & (WR_EV_WAKE | WR_EV_TIMER | WR_EV_ROOM)) {
 		step = call_in_turn(c);
@@ -1405,9 +1412,11 @@ static bool leave_accepted_queue(struct wr_context *ctx, struct weir_conn *c)
 	WR_COUNT_LISTENER(c->service, ctx->stats, queue_wait_ns, waited_ns);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
-		if (outcome_of(c, WEIR_END_LOST) == WR_OUTCOME_FAILED)
+		int end = end_of_look(rc);
+
+		if (outcome_of(c, end) == WR_OUTCOME_FAILED)
 			wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
-		(void)end_now(c, WEIR_END_LOST);
+		(void)end_now(c, end);
 		return false;
 	}
 	c->in.is_ready = rc > 0;

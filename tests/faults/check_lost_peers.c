@@ -214,6 +214,55 @@ START_TEST(a_reset_is_no_deadline_that_passes_at_the_same_time)
 }
 END_TEST
 
+/* ---- a cut at the moment of a look */
+
+static weir_ref *_Atomic to_cut;
+
+static int cut_when_looked_at(enum wr_sys_call call, size_t *len)
+{
+	weir_ref *ref = NULL;
+
+	(void)len;
+	if (call == WR_SYS_poll)
+		ref = atomic_exchange(&to_cut, NULL);
+	if (ref)
+		ck_assert_int_eq(weir_ref_cancel(ref), 0);
+	weir_unref(ref);
+	return 0;
+}
+
+static int echo_and_be_cut(weir_conn *c, void *arg)
+{
+	int rc = echo_a_line(c, arg);
+
+	if (weir_conn_why(c) == WEIR_INPUT)
+		atomic_store(&to_cut, weir_conn_ref(c));
+	return rc;
+}
+
+/* A deadline and a drain look for input first. */
+START_TEST(a_cut_at_the_moment_of_a_look_is_no_loss)
+{
+	wr_sys_fault = cut_when_looked_at;
+	for (int is_drain = 0; is_drain < 2; is_drain++) {
+		struct server *s = serve_workers(
+			1,
+			WEIR_SERVICE(.readable = echo_and_be_cut,
+				     .idle_ms = is_drain ? WEIR_NEVER : 200));
+		struct client *c = client_open_and_echo(s, "hello\n");
+		struct weir_report r;
+
+		if (is_drain)
+			weir_server_stop(s->weir, 60000);
+		client_expect_end(c);
+		r = is_drain ? server_join_and_check(s)
+			     : server_stop_and_check(s);
+		ck_assert_uint_eq(r.ledger.cut, 1);
+	}
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -223,5 +272,6 @@ int main(void)
 		a_peer_that_is_lost_while_a_session_waits_has_met_no_deadline,
 		a_handler_that_fails_like_a_network_is_named,
 		a_reset_is_no_deadline_that_passes_at_the_same_time,
+		a_cut_at_the_moment_of_a_look_is_no_loss,
 		a_peer_that_resets_while_much_is_unsent_leaves_no_line);
 }
