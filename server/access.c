@@ -102,8 +102,9 @@ static int access_session(weir_conn *c, void *arg)
 	return log->inner.session(c, log->inner.arg);
 }
 
-static void log_end(const struct access_log *log, weir_conn *c)
+static void access_unserved(weir_conn *c, void *arg)
 {
+	const struct access_log *log = arg;
 	struct weir_summary s;
 	char peer[PEER_TEXT];
 
@@ -124,12 +125,7 @@ static void access_closed(weir_conn *c, void *arg)
 
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
-	log_end(log, c);
-}
-
-static void access_unserved(weir_conn *c, void *arg)
-{
-	log_end(arg, c);
+	access_unserved(c, arg);
 }
 
 static bool is_json;
@@ -295,11 +291,18 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 		access_drop();
 }
 
-static bool is_wanted(int64_t end)
+/* A health check connects and goes away; -EPROTO is a failed handshake. */
+static bool just_went(const struct weir_summary *s)
+{
+	return s->end == WEIR_END_LOST && s->error != -EPROTO &&
+	       s->bytes_in == 0 && s->bytes_out == 0;
+}
+
+static bool is_wanted(const struct weir_summary *s)
 {
 	return access_wanted == ACCESS_ALL ||
-	       (end != WEIR_END_CLOSED && end != WEIR_END_PEER &&
-		end != WEIR_END_DRAIN);
+	       (s->end != WEIR_END_CLOSED && s->end != WEIR_END_PEER &&
+		s->end != WEIR_END_DRAIN && !just_went(s));
 }
 
 static void write_refused(const struct access_log *log, const char *peer,
@@ -336,13 +339,15 @@ static int line_opened(weir_conn *c, void *arg)
 	return log->inner.opened(c, log->inner.arg);
 }
 
-static void line_end(const struct access_log *log, weir_conn *c,
-		     const struct weir_summary *s)
+static void line_unserved(weir_conn *c, void *arg)
 {
-	if (!is_wanted(s->end))
+	struct weir_summary s;
+
+	weir_conn_summary(c, &s, sizeof(s));
+	if (!is_wanted(&s))
 		return;
 	if (limit_allows(&lines_limit))
-		write_connection(log, c, s);
+		write_connection(arg, c, &s);
 	else
 		access_drop();
 }
@@ -350,24 +355,10 @@ static void line_end(const struct access_log *log, weir_conn *c,
 static void line_closed(weir_conn *c, void *arg)
 {
 	const struct access_log *log = arg;
-	struct weir_summary s;
 
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
-	weir_conn_summary(c, &s, sizeof(s));
-	line_end(log, c, &s);
-}
-
-/* A client that just goes away, such as a health check, is no error. */
-static void line_unserved(weir_conn *c, void *arg)
-{
-	struct weir_summary s;
-	bool just_went;
-
-	weir_conn_summary(c, &s, sizeof(s));
-	just_went = s.end == WEIR_END_LOST && s.error != -EPROTO;
-	if (!just_went || access_wanted == ACCESS_ALL)
-		line_end(arg, c, &s);
+	line_unserved(c, arg);
 }
 
 void access_end(void)

@@ -235,7 +235,7 @@ static int echo_and_be_cut(weir_conn *c, void *arg)
 {
 	int rc = echo_a_line(c, arg);
 
-	if (weir_conn_why(c) == WEIR_INPUT)
+	if (rc == WEIR_AGAIN)
 		atomic_store(&to_cut, weir_conn_ref(c));
 	return rc;
 }
