@@ -54,7 +54,7 @@ control=/run/weir-server-echo/control
 [ "$(stat -c %u $control)" != 0 ]
 refused=$(setpriv --reuid 65534 --clear-groups \
 	weir-server ctl -c $control stats 2>&1 || true)
-echo "$refused" | grep 'Permission denied'
+echo "$refused" | grep 'not permitted'
 weir-server ctl -c $control stats | grep 'phase serving'
 systemctl reload weir-server@echo.service
 before=$(systemctl show -P MainPID weir-server@echo.service)
@@ -64,6 +64,18 @@ do sleep 0.1; done
 [ "$(echo again | weir-client talk -lB 127.0.0.1:7007)" = again ]
 systemctl is-active weir-server@echo.service
 mv /usr/sbin/policy-rc.d /opt  # it forbids packages to stop a service
+# Another version, with another unit: its instances run with that one.
+before=$(systemctl show -P MainPID weir-server@echo.service)
+dpkg-deb --raw-extract /opt/packages/weir_*.deb /opt/next
+sed -i 's/^Version: .*/&+next/' /opt/next/DEBIAN/control
+sed -i 's/^WatchdogSec=.*/WatchdogSec=29s/' \
+    /opt/next/lib/systemd/system/weir-server@.service
+dpkg-deb --build /opt/next /opt/next.deb
+dpkg --install /opt/next.deb
+[ "$(systemctl show -P MainPID weir-server@echo.service)" != "$before" ]
+[ "$(systemctl show -P NeedDaemonReload weir-server@echo.service)" = no ]
+[ "$(systemctl show -P WatchdogUSec weir-server@echo.service)" = 29s ]
+[ "$(echo new | weir-client talk -lB 127.0.0.1:7007)" = new ]
 dpkg --purge weir libweir-dev libweir-tls-dev libweir-tls0 libweir0
 mv /opt/policy-rc.d /usr/sbin
 for state in active failed; do
