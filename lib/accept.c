@@ -119,11 +119,7 @@ static size_t listeners_without(const struct wr_accept *a, int place)
 	return n;
 }
 
-/*
- * "Each listener has a place": one place is kept for each listener without a
- * connection, up to a quarter of all.  So clients of one listener cannot shut
- * out those of another.
- */
+/* So many places are not for clients of this listener. */
 static size_t kept_from(const struct wr_accept *a,
 			const struct wr_endpoint *endpoint, int place,
 			size_t cap)
@@ -133,6 +129,11 @@ static size_t kept_from(const struct wr_accept *a,
 		       : 0;
 }
 
+/*
+ * "Each listener has a place": one place is kept for each listener without a
+ * connection, up to a quarter of all.  So clients of one listener cannot shut
+ * out those of another.
+ */
 static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
 		    size_t cap)

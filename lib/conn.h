@@ -573,6 +573,9 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 /* The session that runs in the calling thread; NULL. */
 struct weir_conn *wr_conn_session(void);
 
+/* Before it waits: with session_on_worker nothing else sends its output. */
+void wr_conn_flush_waiting(struct weir_conn *session);
+
 /*
  * In its session: wait until WR_EV_OTHER comes (with session_on_worker: the
  * events of fds) or *o ends the wait.  fds has room for count + 2.  0: look

@@ -297,6 +297,8 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 			  .count = count };
 	int rc = 0;
 
+	if (w.session)
+		wr_conn_flush_waiting(w.session);
 	for (int i = 0; i < count && rc == 0; i++)
 		rc = begin_wait(&w, &list[i]);
 	return rc < 0 ? rc

@@ -215,6 +215,12 @@ void wr_conn_unwatch(struct weir_conn *c, int fd)
 	d->watcher_table = NULL;
 }
 
+void wr_conn_flush_waiting(struct weir_conn *session)
+{
+	if (session->coro == NULL && wr_conn_has_output(session))
+		(void)session->ctx->flush(session); /* its next call tells */
+}
+
 void wr_conn_note_answer(struct weir_conn *c)
 {
 	own_conn(c)->answered = c->out.sent + wr_outbox_bytes(&c->out.box);
@@ -241,6 +247,7 @@ static int poll_beside(struct weir_conn *session, struct weir_conn *c,
 				    .is_firm = is_firm };
 	int rc = wr_conn_watch(c, session);
 
+	wr_conn_flush_waiting(session);
 	while (rc == 0) {
 		rc = wr_sys_poll(fds, 1, 0);
 		c->ctx->now = wr_now_ns();

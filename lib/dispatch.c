@@ -1414,6 +1414,7 @@ static bool leave_accepted_queue(struct wr_context *ctx, struct weir_conn *c)
 	if (rc < 0) {
 		int end = end_of_look(rc);
 
+		(void)note_error(c, rc);
 		if (outcome_of(c, end) == WR_OUTCOME_FAILED)
 			wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
 		(void)end_now(c, end);

@@ -142,6 +142,16 @@ static bool ask_candidate(struct wr_evict *e)
 	return was_asked;
 }
 
+/* Each listener looks for itself: what makes room differs. */
+static void put_off_look(struct wr_evict *e)
+{
+	int64_t at = e->ctx->now + WR_EVICT_LOOK_NS;
+
+	e->service->share->look_at = at;
+	if (e->look_at <= e->ctx->now)
+		e->look_at = at;
+}
+
 void wr_evict_one(struct wr_evict *e, const struct wr_service *service,
 		  size_t kept)
 {
@@ -156,10 +166,11 @@ void wr_evict_one(struct wr_evict *e, const struct wr_service *service,
 		e->wait_at = now + WR_EVICT_WAIT_NS;
 		return;
 	}
-	if (ask_candidate(e) || now < e->look_at)
+	if (ask_candidate(e) || now < service->share->look_at)
 		return;
 	look_for_idle(e, now - idle_ms * WR_NS_PER_MS);
 	if (e->count == 0)
 		e->since = 0;
-	e->look_at = ask_candidate(e) ? 0 : now + WR_EVICT_LOOK_NS;
+	if (!ask_candidate(e))
+		put_off_look(e);
 }

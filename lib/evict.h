@@ -23,7 +23,7 @@ struct wr_evict {
 	int64_t since;	      /* of the last one asked: a look begins there */
 	int64_t since_before; /* the same before the last one was asked */
 	size_t next_slot;     /* the next look begins behind it */
-	int64_t look_at;      /* no look before */
+	int64_t look_at;      /* the first of the listeners' */
 	int64_t wait_at;      /* until then, one is expected to end */
 };
 

@@ -125,7 +125,8 @@ enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
 struct wr_share {
 	_Atomic size_t has[WR_PLACES];
-	bool is_closed; /* acceptor: the listener is */
+	bool is_closed;	 /* acceptor: the listener is */
+	int64_t look_at; /* acceptor: none for an idle one before */
 };
 
 struct wr_listener_counts;

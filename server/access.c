@@ -102,30 +102,46 @@ static int access_session(weir_conn *c, void *arg)
 	return log->inner.session(c, log->inner.arg);
 }
 
-static void access_unserved(weir_conn *c, void *arg)
+static void log_end(const struct access_log *log, weir_conn *c,
+		    const struct weir_summary *s)
 {
-	const struct access_log *log = arg;
-	struct weir_summary s;
 	char peer[PEER_TEXT];
 
-	weir_conn_summary(c, &s, sizeof(s));
 	journal_client(
 		WEIR_LOG_INFO,
 		"connection %llu from %s to %s@%s ended after %lld.%03lld s "
 		"(%llu bytes in, %llu out): %s",
 		(unsigned long long)weir_conn_id(c), peer_of(c, peer),
-		log->service, log->address, (long long)(s.age_ms / 1000),
-		(long long)(s.age_ms % 1000), (unsigned long long)s.bytes_in,
-		(unsigned long long)s.bytes_out, reasons[s.end]);
+		log->service, log->address, (long long)(s->age_ms / 1000),
+		(long long)(s->age_ms % 1000), (unsigned long long)s->bytes_in,
+		(unsigned long long)s->bytes_out, reasons[s->end]);
 }
 
 static void access_closed(weir_conn *c, void *arg)
 {
 	const struct access_log *log = arg;
+	struct weir_summary s;
 
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
-	access_unserved(c, arg);
+	weir_conn_summary(c, &s, sizeof(s));
+	log_end(log, c, &s);
+}
+
+/* A health check connects and goes away; -EPROTO is a failed handshake. */
+static bool just_went(const struct weir_summary *s)
+{
+	return s->end == WEIR_END_LOST && s->error != -EPROTO &&
+	       s->bytes_in == 0 && s->bytes_out == 0;
+}
+
+static void access_unserved(weir_conn *c, void *arg)
+{
+	struct weir_summary s;
+
+	weir_conn_summary(c, &s, sizeof(s));
+	if (s.end != WEIR_END_PEER && !just_went(&s))
+		log_end(arg, c, &s);
 }
 
 static bool is_json;
@@ -289,13 +305,6 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 	report_access_dropped();
 	if (!write_line(&l))
 		access_drop();
-}
-
-/* A health check connects and goes away; -EPROTO is a failed handshake. */
-static bool just_went(const struct weir_summary *s)
-{
-	return s->end == WEIR_END_LOST && s->error != -EPROTO &&
-	       s->bytes_in == 0 && s->bytes_out == 0;
 }
 
 static bool is_wanted(const struct weir_summary *s)

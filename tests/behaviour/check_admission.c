@@ -838,6 +838,36 @@ START_TEST(a_server_that_is_full_for_one_listener_ends_an_idle_connection)
 }
 END_TEST
 
+START_TEST(a_look_in_vain_for_one_listener_holds_up_no_other)
+{
+	struct gate gate = GATE_CLOSED;
+	struct weir_config config = *full_config(WEIR_HOLD);
+	struct client *only;
+	struct server *s;
+	char where[160];
+	int id;
+
+	config.workers = PLACES;
+	s = serve(&config,
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	id = server_listen(
+		s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = echo_lines, .expired = say_too_idle));
+	server_address(s, id, where, sizeof(where));
+	only = client_open_at(where);
+	client_expect_echo(only, "hello\n");
+	for (int i = 0; i < PLACES - 1; i++) {
+		(void)client_open_and_send(s, "wait\n");
+		UNTIL(gate_waiting(&gate) == i + 1);
+	}
+	(void)client_open(s);
+	client_expect_echo(client_open_at(where), "hello\n");
+	client_expect_last(only, "make room\n");
+	gate_open(&gate);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static const struct {
 	int places;
 	bool closes; /* the listener of the one that is idle longest */
@@ -983,6 +1013,7 @@ int main(void)
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
 		a_server_that_is_full_for_one_listener_ends_an_idle_connection,
+		a_look_in_vain_for_one_listener_holds_up_no_other,
 		the_only_connection_of_a_listener_is_not_ended_in_vain,
 		a_callback_of_one_that_was_asked_to_end_protects_no_others,
 		one_makes_room_for_one_client_however_long_workers_are_busy,

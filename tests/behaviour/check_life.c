@@ -130,20 +130,22 @@ START_TEST(a_connection_without_a_callback_ends_unserved)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct trace d = TRACE_EMPTY;
-		struct server *s = serve_workers(
-			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_a_line),
-					.closed = note_served,
-					.unserved = note_unserved, .arg = &d,
-					.first_byte_ms = 100));
-		struct client *silent = client_open(s), *c;
+		const struct weir_service *service = WEIR_SERVICE(
+			HANDLE_AS(is_session, echo_a_line),
+			.closed = note_served, .unserved = note_unserved,
+			.arg = &d, .first_byte_ms = 100);
+		struct weir_service patient = *service;
+		struct server *s = serve_workers(2, service);
+		struct client *c = client_open(s);
 
-		client_expect_end(silent);
-		UNTIL(is_at_rest(s));
+		client_expect_end(c);
+		server_stop_and_check(s);
 		ck_assert_msg(trace_is(&d, "u"), "it was \"%s\"", d.text);
+		patient.first_byte_ms = 0;
+		s = serve_workers(2, &patient);
 		c = client_open_and_send(s, "one\n");
 		client_expect(c, "one\n");
 		client_close(c);
-		UNTIL(is_at_rest(s));
 		server_stop_and_check(s);
 		ck_assert_msg(trace_is(&d, "uc"), "it was \"%s\"", d.text);
 	}

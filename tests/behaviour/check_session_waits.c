@@ -451,6 +451,38 @@ START_TEST(output_is_sent_during_the_wait)
 }
 END_TEST
 
+static int say_and_poll(weir_conn *c, void *arg)
+{
+	const struct place *p = arg;
+	struct weir_poll wait = { .conn = NULL };
+	int rc = weir_dial(&wait.conn, p->up.address, 0);
+
+	wait.events = WEIR_POLL_INPUT;
+	if (rc == 0)
+		rc = weir_conn_write(c, "working\n", 8);
+	while (rc == 0)
+		rc = weir_conn_wait(&wait, 1, 0);
+	weir_conn_free(wait.conn);
+	return rc < 0 ? rc : WEIR_CLOSE;
+}
+
+START_TEST(output_is_sent_by_waits_that_are_over_at_once)
+{
+	struct place p = { .up = upstream_open() };
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = say_and_poll, .speaks_first = 1,
+				.session_on_worker = 1, .arg = &p));
+	struct client *c = client_open(s);
+	int up = upstream_accept(&p.up);
+
+	client_expect(c, "working\n");
+	close(up);
+	client_expect_end(c);
+	close(p.up.listener);
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* Has the session returned before the stop gave it up? */
 static bool ends_by_a_cut(const char *name, int on_worker, bool is_cancelled)
 {
@@ -885,6 +917,7 @@ int main(void)
 		a_session_that_another_peer_floods_lets_others_run,
 		a_wake_interrupts_the_wait, a_drain_ends_the_wait,
 		a_close_ends_the_wait, output_is_sent_during_the_wait,
+		output_is_sent_by_waits_that_are_over_at_once,
 		a_cut_ends_the_wait,
 		an_answer_that_is_due_is_waited_for_in_a_drain,
 		a_deadline_of_the_dialled_connection_ends_the_wait,
