@@ -113,6 +113,20 @@ START_TEST(a_connection_that_has_its_replies_is_not_silent)
 }
 END_TEST
 
+/* A message that is sent after a time-out begins no new wait. */
+START_TEST(a_server_that_hangs_is_silent_for_the_whole_run)
+{
+	struct script script = { .service = SERVE_NOTHING };
+	struct plan plan =
+		PLAN(.duration_ns = SECOND, .timeout_ns = SECOND / 10);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_uint_gt(r.counts.timed_out, 4);
+	ck_assert_int_ge(r.connections.longest_silence, SECOND / 2);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- banners */
 
 START_TEST(a_banner_other_than_expected_is_an_error)
@@ -663,6 +677,7 @@ int main(void)
 			 a_banner_for_some_starves_the_others,
 			 a_greeted_connection_without_a_message_is_not_starved,
 			 a_connection_that_has_its_replies_is_not_silent,
+			 a_server_that_hangs_is_silent_for_the_whole_run,
 			 a_banner_other_than_expected_is_an_error,
 			 connections_that_are_lost_are_counted,
 			 a_run_without_connections_ends_early,

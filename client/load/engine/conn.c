@@ -391,7 +391,7 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	c->pace = PACE_SENT;
 	for (uint64_t n = 0; n < count; n++)
 		ring[(size_t)((first + n) & last)] = message;
-	if (c->open == 0)
+	if (!c->is_waiting)
 		c->last_at = now;
 	c->is_waiting = true;
 	c->open += (uint32_t)count;
