@@ -325,6 +325,7 @@ START_TEST(an_open_loop_that_waits_for_its_last_replies_planned_in_time)
 		ck_assert(!has_grave_reason(&r, "planned only"));
 		ck_assert_int_ge(r.elapsed, 400 * MS);
 		ck_assert_int_lt(r.elapsed, 800 * MS);
+		ck_assert_int_ge(r.elapsed + r.self.awaited_ns, SECOND);
 		ck_assert(r.seconds[r.second_count - 1].is_drain);
 		ck_assert_uint_eq(result_answered_in_time(&r), 200);
 		result_free(&r);

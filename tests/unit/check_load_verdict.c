@@ -87,6 +87,20 @@ START_TEST(a_busy_or_stuck_client_is_told_of)
 }
 END_TEST
 
+START_TEST(a_stall_may_have_been_in_the_wait_for_the_last_replies)
+{
+	figures_init(&f);
+	f.result.elapsed = f.plan.duration_ns = 100 * MS;
+	f.result.self.longest_stall = 20 * MS;
+	expect(VERDICT_NOT, "stalled for 20.0ms");
+	f.result.elapsed = f.plan.duration_ns = 100 * MS;
+	f.result.self.awaited_ns = SECOND;
+	f.result.self.longest_stall = 20 * MS;
+	expect(VERDICT_WITH_CARE, "stalled for 20.0ms");
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(starved_connections_are_told_of)
 {
 	figures_init(&f);
@@ -403,6 +417,7 @@ int main(void)
 		"load_verdict", a_good_run_can_be_trusted,
 		our_own_lateness_is_weighed_by_the_percentile_it_spoils,
 		a_busy_or_stuck_client_is_told_of,
+		a_stall_may_have_been_in_the_wait_for_the_last_replies,
 		starved_connections_are_told_of, lost_connections_are_told_of,
 		less_time_than_asked_is_told_of,
 		a_shortage_of_this_client_is_told_of,

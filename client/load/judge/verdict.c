@@ -299,12 +299,18 @@ bool verdict_is_our_limit(const struct result *r)
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 
+/* In which this client can stall and be preempted. */
+static double watched(const struct result *r)
+{
+	return (double)(r->elapsed + r->self.awaited_ns);
+}
+
 static void check_self(struct result *r)
 {
 	const struct self *s = &r->self;
 	bool is_busy = s->busiest >= VERDICT_BUSY_NOT;
 	bool is_stuck = (double)s->longest_stall >=
-			rounded(VERDICT_STALL_NOT * (double)r->elapsed);
+			rounded(VERDICT_STALL_NOT * watched(r));
 	char stall[UNITS_TEXT];
 
 	if (s->busiest >= VERDICT_BUSY_CARE)
@@ -324,7 +330,7 @@ static void check_self(struct result *r)
 static void check_switches(struct result *r)
 {
 	/* A rate needs a second. */
-	double seconds = fmax((double)r->elapsed / 1e9, 1) * r->plan->threads;
+	double seconds = fmax(watched(r) / 1e9, 1) * r->plan->threads;
 	double rate = (double)r->self.switches / seconds;
 	char text[UNITS_TEXT];
 

@@ -198,6 +198,8 @@ struct self {
 	double busiest;		     /* share of a core of the busiest thread */
 	uint64_t switches;	     /* involuntary context switches */
 	int64_t longest_stall;	     /* of a loop: busy, or not scheduled */
+	/* Open loop, --count: how long the last replies were waited for. */
+	int64_t awaited_ns;
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */
 	int64_t late_ours_max, late_server_max;
 	/* How long all handshakes waited for this client, an upper bound. */

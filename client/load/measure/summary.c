@@ -421,10 +421,12 @@ static void measure_self(struct summary *s, int engines)
 void summary_end(struct summary *s, int64_t end_at, int engines)
 {
 	struct result *r = s->result;
+	int64_t last = s->to == NEVER ? now_ns() : s->to;
 
-	s->end = s->to == NEVER ? now_ns() : s->to;
-	if (s->end > end_at)
-		s->end = end_at;
+	s->end = last < end_at ? last : end_at;
+	if (last > s->end_at)
+		last = s->end_at;
+	r->self.awaited_ns = last - s->end;
 	s->replies = calloc((size_t)r->plan->connections, sizeof(*s->replies));
 	measure_self(s, engines);
 	if (s->measure_at != NEVER && s->end > s->measure_at)
