@@ -4,6 +4,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import socket
@@ -152,6 +153,37 @@ class Losses(TestCase):
         self.assertGreater(metrics["paused%"], 80)
         self.assertLessEqual(metrics["paused%"], 100)
         self.assertGreater(metrics["refused"], 4)
+
+    @built_with("jansson")
+    def test_a_loss_does_not_last_longer_than_the_measured_part(self):
+        """One is lost after its only message, and made again when all
+        messages have been sent and the other still waits for its reply."""
+        path = os.path.join(self.folder(), "run.json")
+        accepted, asked = itertools.count(), itertools.count()
+        is_again = threading.Event()
+
+        def serve(sock):
+            if next(accepted) == 2:
+                time.sleep(1)  # the messages are sent in 400 ms
+                sock.sendall(b"hello\n")
+                is_again.set()
+                sock.recv(1)
+                return
+            sock.sendall(b"hello\n")
+            line = sock.makefile("rb").readline()
+            if next(asked) == 1:
+                is_again.wait(DEADLINE)
+            sock.sendall(line)
+
+        with PythonServer(serve) as server:
+            load(server.address, "-c", "2", "-n", "2", "-r", "5",
+                 "--banner", "line", "--reconnect", "--json", path)
+        with open(path) as file:
+            metrics = json.load(file)["metrics"]
+        self.assertEqual(metrics["answered"], 2)
+        self.assertEqual(metrics["reopened"], 1)
+        self.assertGreater(metrics["downtime%"], 0)
+        self.assertLessEqual(metrics["downtime%"], 50)
 
 
 class Pace(TestCase):

@@ -350,6 +350,20 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 			&(struct error_row){ phase, error, 1, at, at });
 }
 
+/* An open loop with --count: when all was planned and sent, or NEVER. */
+static inline int64_t engine_sent_at(const struct engine *e)
+{
+	const struct plan *p = e->plan;
+	double length = (double)p->count * 1e9 / p->rate;
+	int64_t planned;
+
+	if (p->schedule == PLAN_CLOSED || p->count == 0 || !e->is_ending ||
+	    length >= (double)(NEVER - e->measure_at))
+		return NEVER;
+	planned = e->measure_at + (int64_t)length;
+	return e->sums.last_sent_at > planned ? e->sums.last_sent_at : planned;
+}
+
 /* A closed loop with --count: its last message has been sent. */
 static inline bool engine_has_spent(const struct engine *e)
 {
@@ -364,6 +378,8 @@ static inline int64_t engine_measured_since(const struct engine *e,
 
 	if (engine_has_spent(e) && to > e->sums.last_sent_at)
 		to = e->sums.last_sent_at;
+	if (to > engine_sent_at(e))
+		to = engine_sent_at(e);
 	return to > from ? to - from : 0;
 }
 
