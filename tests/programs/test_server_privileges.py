@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import unittest
 
-from weirtest import DEADLINE, Server, main, program, read_all, run, until
+from weirtest import (DEADLINE, Server, has_status, main, program, read_all,
+                      run, until)
 
 LANDLOCK_CREATE_RULESET = 444
 NOBODY = 65534
@@ -53,6 +54,15 @@ def refused(test, *args):
 
 def needs_root(test):
     return unittest.skipIf(os.getuid() != 0, "this is left to root")(test)
+
+
+# Options with an address.
+SIDES = ["agent"] + ["status"] * has_status()
+
+
+def sides(path):
+    """path: of the socket, by the name of the option."""
+    return [arg for name in SIDES for arg in ("--" + name, "unix:" + path(name))]
 
 
 class Privileges(unittest.TestCase):
@@ -136,11 +146,11 @@ class Privileges(unittest.TestCase):
     def test_what_the_user_cannot_remove_is_told(self):
         with Server("--user", "65534:65534", "--pid-file", self.path("pid"),
                     "--control", self.path("control"),
-                    "--status", "unix:" + self.path("status"),
-                    "--agent", "unix:" + self.path("agent"),
+                    *sides(self.path),
                     "echo@unix:" + self.path("socket")) as server:
-            for name in b"pid", b"control", b"status", b"agent", b"socket":
-                server.logs(rb"warning '\S+/%s' will stay behind" % name)
+            for name in "pid", "control", "socket", *SIDES:
+                server.logs(rb"warning '\S+/%s' will stay behind" %
+                            name.encode())
             self.assertEqual(server.stop()[0], 0)
             self.assertTrue(os.path.exists(self.path("socket")))
 
@@ -211,8 +221,8 @@ class Privileges(unittest.TestCase):
     def test_what_does_not_go_together_with_a_new_root_is_refused(self):
         for args in (("--control", self.path("control")),
                      ("--pid-file", self.path("pid")),
-                     ("--status", "unix:" + self.path("status")),
-                     ("--agent", "unix:" + self.path("agent")),
+                     *(("--" + name, "unix:" + self.path(name))
+                       for name in SIDES),
                      ("echo@unix:" + self.path("socket"),),
                      ("--file", "/etc/passwd", "file@127.0.0.1:0"),
                      ("chat@127.0.0.1:0",)):
@@ -246,14 +256,12 @@ class Sandbox(unittest.TestCase):
         page = self.path("page", "a page")
         pid, control = self.path("pid"), self.path("control")
         sock_path = self.path("socket")
-        # each alone in its folder
-        others = [self.path(name) for name in ("status", "agent")]
-        for other in others:
-            os.mkdir(other)
+        alone = {name: self.path(name) for name in SIDES}
+        for folder in alone.values():
+            os.mkdir(folder)
         with Server("--sandbox", "--access", rules, "--file", page,
                     "--pid-file", pid, "--control", control,
-                    "--status", "unix:" + others[0] + "/socket",
-                    "--agent", "unix:" + others[1] + "/socket",
+                    *sides(lambda name: alone[name] + "/socket"),
                     "echo@unix:" + sock_path, "file@127.0.0.1:0") as server:
             with server.connect() as sock:
                 self.assertTrue(echoes(sock))
@@ -270,8 +278,8 @@ class Sandbox(unittest.TestCase):
             server.process.send_signal(signal.SIGUSR2)
             server.logs(rb"--sandbox lets no program be run")
             self.assertEqual(server.stop()[0], 0)
-        for other in others:
-            os.rmdir(other)
+        for folder in alone.values():
+            os.rmdir(folder)
         self.assertEqual(sorted(os.listdir(self.folder)), ["page", "rules"])
 
     def test_a_file_elsewhere_is_out_of_reach(self):

@@ -788,6 +788,11 @@ def built_with(library):
                            "built without " + library)
 
 
+def has_status():
+    result = run("WEIR_SERVER", "--status", "127.0.0.1:0", "--check")
+    return b"built without it" not in result.stderr
+
+
 def without_core_dumps():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -802,8 +807,7 @@ class TestCase(unittest.TestCase):
         return folder.name
 
     def skip_without_status(self):
-        result = run("WEIR_SERVER", "--status", "127.0.0.1:0", "--check")
-        if b"built without it" in result.stderr:
+        if not has_status():
             self.skipTest("weir-server is built without --status")
 
     def skip_without_tls(self):
