@@ -32,7 +32,7 @@ static int start_successor(weir_server *s, int listener, const char *program)
 	if (fd < 0 || (copy = dup(fd)) < 0)
 		return -1;
 	snprintf(where, sizeof where, "fd:%d", copy);
-	rc = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
+	rc = posix_spawnp(&pid, program, NULL, NULL, argv, environ);
 	close(copy);
 	return rc;
 }

@@ -13,7 +13,7 @@ import unittest
 import certificates
 from test_examples import Example, ExampleTest
 from weirtest import (DEADLINE, connect, connect_soon, free_port, main,
-                      read_all)
+                      read_all, shared_libraries)
 
 
 class Cookbook(ExampleTest):
@@ -99,6 +99,12 @@ class Cookbook(ExampleTest):
             self.assertEqual(peer.rest(), "")
             self.assertEqual(example.process.wait(DEADLINE), 0)
 
+    def answerer(self):
+        """The process that answers, and a connection to it."""
+        peer = self.peer()
+        peer.says("hello")
+        return int(peer.hears().split(":")[0]), peer
+
     def test_a_restart_refuses_no_client(self):
         refused, is_over = [], threading.Event()
 
@@ -115,18 +121,14 @@ class Cookbook(ExampleTest):
                     client.recv(100)
 
         with Example("cookbook/restart", self.where) as example:
-            peer = self.peer()
-            peer.says("hello")
-            first = int(peer.hears().split(":")[0])
+            first, _ = self.answerer()
             self.assertEqual(first, example.process.pid)
             clients = threading.Thread(target=come)
             clients.start()
             try:
                 example.process.send_signal(signal.SIGHUP)
                 self.assertEqual(example.process.wait(DEADLINE), 0)
-                peer = self.peer()
-                peer.says("hello")
-                second = int(peer.hears().split(":")[0])
+                second, peer = self.answerer()
                 self.assertNotEqual(second, first)
             finally:
                 is_over.set()
@@ -134,6 +136,29 @@ class Cookbook(ExampleTest):
             os.kill(second, signal.SIGTERM)
             self.assertEqual(refused, [])
             self.assertEqual(peer.rest(), "")
+
+    def test_a_restart_runs_the_program_that_was_installed_meanwhile(self):
+        name = os.path.abspath("examples/cookbook/restart")
+        binary = os.path.join(os.path.dirname(name), ".libs", "restart")
+        old = binary if os.path.exists(binary) else name
+        folder = os.path.abspath(self.folder())
+        installed, new = folder + "/restart", folder + "/new"
+        os.symlink(old, installed)
+        with open(new, "w") as file:
+            file.write("#!/bin/sh\n: >%s/ran\nexec %s \"$@\"\n" %
+                       (folder, old))
+        os.chmod(new, 0o755)
+        with Example(installed, self.where,
+                     env=dict(os.environ, LD_LIBRARY_PATH=shared_libraries())
+                     ) as example:
+            self.answerer()
+            os.rename(new, installed)
+            example.process.send_signal(signal.SIGHUP)
+            self.assertEqual(example.process.wait(DEADLINE), 0)
+            successor, peer = self.answerer()
+            os.kill(successor, signal.SIGTERM)
+            self.assertEqual(peer.rest(), "")
+            self.assertTrue(os.path.exists(folder + "/ran"))
 
 
 if __name__ == "__main__":
