@@ -88,6 +88,32 @@ class Cookbook(ExampleTest):
                 self.assertEqual(self.peer().rest(), "from a program\n")
             self.assertEqual(example.stop()[0], 0)
 
+    def test_a_program_ends_with_its_client(self):
+        with Example("cookbook/program", self.where,
+                     "while :; do echo tick; done") as example:
+            for _ in range(os.cpu_count() + 1):  # more than workers
+                peer = self.peer()
+                self.assertEqual(peer.hears(), "tick\n")
+                peer.close()
+            self.assertEqual(example.stop()[0], 0)
+
+    def test_output_of_a_program_is_sent_at_once(self):
+        with Example("cookbook/program", self.where,
+                     "echo one; read line; echo $line",
+                     stdin=subprocess.PIPE) as example:
+            peer = self.peer()
+            self.assertEqual(peer.hears(), "one\n")
+            example.types(b"two\n")
+            self.assertEqual(peer.rest(), "two\n")
+            self.assertEqual(example.stop()[0], 0)
+
+    def test_a_program_can_be_interrupted(self):
+        with Example("cookbook/program", self.where,
+                     "while read name mask; do [ $name != SigBlk: ] || "
+                     "echo $mask; done </proc/$$/status") as example:
+            self.assertRegex(self.peer().rest(), r"^0+\n$")
+            self.assertEqual(example.stop()[0], 0)
+
     def test_a_loop_of_its_own_goes_on_until_the_stop(self):
         with Example("cookbook/loop", self.where,
                      stdin=subprocess.PIPE) as example:
