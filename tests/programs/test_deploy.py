@@ -86,6 +86,12 @@ class Kubernetes(Deploy):
         self.assertEqual(int(notes["prometheus.io/port"]),
                          self.ports["status"])
 
+    def test_an_image_that_was_loaded_is_not_pulled(self):
+        """There is no registry behind localhost."""
+        self.assertTrue(self.container["image"].startswith("localhost/"))
+        self.assertIn(self.container.get("imagePullPolicy"),
+                      ("IfNotPresent", "Never"))
+
     def test_the_pages_of_the_probes_are_there(self):
         probes = [self.container[kind]["httpGet"] for kind in
                   ("readinessProbe", "livenessProbe")]
