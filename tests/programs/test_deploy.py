@@ -66,6 +66,20 @@ class Deploy(TestCase):
         return list(yaml.safe_load_all(text_of(*names)))
 
 
+class Image(Deploy):
+    def test_what_a_build_has_made_is_not_copied(self):
+        """It would be taken for what the image has built."""
+        ignored = text_of("..", ".dockerignore").splitlines()
+        self.assertIn(".git", ignored)
+        if not os.path.exists(os.path.join(TOP, ".gitignore")):
+            self.skipTest("this is not a clone")
+        for line in text_of("..", ".gitignore").splitlines():
+            if line and not line.startswith("#") and "examples" not in line:
+                sign, anchor, name = re.fullmatch("(!?)(/?)(.*?)/?",
+                                                  line).groups()
+                self.assertIn(sign + ("" if anchor else "**/") + name, ignored)
+
+
 class Kubernetes(Deploy):
     def setUp(self):
         self.skip_without_status()
