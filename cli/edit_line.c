@@ -2,6 +2,9 @@
 /*
  * libedit, one key at a time.  Its signal handlers are off, because they send
  * each signal to the whole process group; editor.c handles signals.
+ *
+ * A key may be several characters, and the program does nothing else while
+ * libedit waits for the rest of them: KEY_MS limits each wait.
  */
 #include "edit_line.h"
 
@@ -15,6 +18,7 @@
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +31,9 @@
 
 #define HISTORY_SIZE 500
 #define ERASE_KEY    "\033\037\037" /* which nobody types */
+#define KEY_MS	     200 /* so that Esc and a letter can be typed as one key */
+#define NO_CHARACTER ((size_t)-1)
+#define INCOMPLETE   ((size_t)-2)
 
 static EditLine *el;
 static History *past_lines;
@@ -34,6 +41,7 @@ static const char *prompt_text;
 static char *given_line;   /* the latest line returned */
 static wchar_t *kept_line; /* the line when it was hidden */
 static size_t kept_cursor;
+static bool is_key_cut; /* the rest of a key has not come */
 
 static char *edit_line_prompt(EditLine *unused)
 {
@@ -53,12 +61,59 @@ static unsigned char edit_line_erase_key(EditLine *unused, wint_t key)
 	return CC_REFRESH;
 }
 
+/* As mbrtowc(3); bytes that are no character are forgotten. */
+static size_t add_byte(mbstate_t *state, char byte, wchar_t *ret)
+{
+	bool is_first = mbsinit(state);
+	size_t len = mbrtowc(ret, &byte, 1, state);
+
+	if (len != NO_CHARACTER)
+		return len;
+	*state = (mbstate_t){ 0 };
+	return is_first ? len : add_byte(state, byte, ret);
+}
+
+/* libedit calls it for each character that it needs. */
+static int edit_line_read(EditLine *unused, wchar_t *ret)
+{
+	struct pollfd typed = { .fd = STDIN_FILENO, .events = POLLIN };
+	mbstate_t state = { 0 };
+	size_t len;
+	char byte;
+
+	(void)unused;
+	do {
+		ssize_t n;
+
+		if (poll(&typed, 1, KEY_MS) < 1) {
+			is_key_cut = true;
+			errno = EAGAIN;
+			return -1;
+		}
+		n = read(STDIN_FILENO, &byte, 1);
+		if (n != 1)
+			return (int)n;
+		len = add_byte(&state, byte, ret);
+	} while (len == NO_CHARACTER || len == INCOMPLETE);
+	return 1;
+}
+
 /* libedit works on characters: without UTF-8 it would change the bytes. */
 static void use_utf8(void)
 {
 	setlocale(LC_CTYPE, "");
 	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+/* They read keys of their own, and take one that is cut for the end. */
+static void unbind_readers(void)
+{
+	static const char *const keys[] = { "^R", "^S", "^V", "\033x",
+					    "\033X" };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		el_set(el, EL_BIND, keys[i], "ed-unassigned", NULL);
 }
 
 bool edit_line_open(const char *text)
@@ -81,6 +136,7 @@ bool edit_line_open(const char *text)
 	}
 	history(past_lines, &event, H_SETSIZE, HISTORY_SIZE);
 	el_set(el, EL_SIGNAL, 0);
+	el_wset(el, EL_GETCFN, edit_line_read);
 	el_set(el, EL_PROMPT, edit_line_prompt);
 	el_set(el, EL_EDITOR, "emacs");
 	/* There is nothing to complete, and pasted text has tabs. */
@@ -89,6 +145,7 @@ bool edit_line_open(const char *text)
 	el_set(el, EL_BIND, "^@", "em-delete-or-list", NULL);
 	el_set(el, EL_HIST, history, past_lines);
 	el_source(el, NULL);
+	unbind_readers();
 	/* el_set() would leak its copies of the texts. */
 	el_wset(el, EL_ADDFN, L"weir-erase", L"Erase the line",
 		edit_line_erase_key);
@@ -166,6 +223,13 @@ void edit_line_forget(void)
 	kept_line = NULL;
 }
 
+/* What libedit adds to the line. */
+static void take_back_end(void)
+{
+	el_deletestr(el, 1);
+	el_set(el, EL_REFRESH);
+}
+
 enum edit_line_event edit_line_key(const char **line, size_t *len)
 {
 	HistEvent event;
@@ -173,11 +237,17 @@ enum edit_line_event edit_line_key(const char **line, size_t *len)
 	const char *text;
 
 	errno = 0;
+	is_key_cut = false;
 	text = el_gets(el, &count);
 	if (errno == EIO)
 		return EDIT_LINE_END;
 	if (!text || count < 1)
 		return EDIT_LINE_MORE;
+	if (is_key_cut) {
+		if (text[count - 1] == '\004')
+			take_back_end();
+		return EDIT_LINE_MORE;
+	}
 	if (count == 1 && text[0] == '\004')
 		return EDIT_LINE_END;
 	if (text[count - 1] != '\n' && text[count - 1] != '\r')

@@ -680,6 +680,46 @@ class OnATerminal(TestCase):
                                      isinstance(how, bytes) else -how)
                     self.assertEqual(peer.wait().recv(100), b"")
 
+    def test_a_key_that_is_not_complete_holds_nothing_up(self):
+        with conversation() as (user, peer):
+            user.expect(PROMPT)
+            user.type(b"b\x1b[Da\n")
+            if until(lambda: peer.wait().recv(100), "the line") != b"ab":
+                self.skipTest("built without libedit")
+            user.expect(PROMPT)
+            for key in (b"\x1b", b"\x1b5", b"\x1bx", b"\x1bh", b"\x18",
+                        b"\x16", b"\x12", b"\xc3", b"\xff"):
+                with self.subTest(key=key):
+                    user.type(key)
+                    for text in (b"one", b"two"):
+                        peer.says(text)
+                        user.expect(b">>  " + text + b"\r\n" + PROMPT)
+                    user.type(b"hello\n")
+                    peer.hears(b"hello")
+                    user.expect(PROMPT)
+            user.type(b"\x1b")
+            os.kill(user.pid, signal.SIGTERM)
+            self.assertEqual(user.end(), -signal.SIGTERM)
+
+    def test_a_key_that_is_not_complete_is_no_end(self):
+        """Of those that a person has chosen."""
+        settings = self.folder() + "/editrc"
+        with open(settings, "w", encoding="ascii") as file:
+            file.write("bind ^T ed-quoted-insert\n")
+        peer = Peer()
+        with PythonServer(peer) as server, \
+                Terminal("chat", server.address, shell=
+                         'exec env EDITRC=%s "$@"' % settings) as user:
+            user.expect(PROMPT)
+            user.type(b"\x14")
+            for text in (b"one", b"two", b"three"):
+                peer.says(text)
+                user.expect(b">>  " + text + b"\r\n" + PROMPT)
+            user.type(b"hello\n")
+            self.assertIn(until(lambda: peer.wait().recv(100), "the line"),
+                          (b"hello", b"\x14hello"))  # without libedit
+            peer.goes()
+
     def test_the_peer_goes_at_the_prompt(self):
         for term in TERMS:
             for rude in (False, True):
