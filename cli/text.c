@@ -26,9 +26,9 @@ static const struct unit {
 #define UNITS (sizeof(units) / sizeof(units[0]))
 
 /* The number at text; -1 if there is none or it exceeds INT_MAX. */
-static long digits(const char *text, const char **end)
+static int64_t digits(const char *text, const char **end)
 {
-	long value = 0;
+	int64_t value = 0; /* a long may be no wider than an int */
 	const char *p;
 
 	for (p = text; *p >= '0' && *p <= '9' && value <= INT_MAX; p++)
@@ -40,7 +40,7 @@ static long digits(const char *text, const char **end)
 bool cli_parse_number(const char *text, int min, int max, int *ret)
 {
 	const char *end;
-	long value = digits(text, &end);
+	int64_t value = digits(text, &end);
 
 	if (value < min || value > max || *end != '\0')
 		return false;
@@ -51,7 +51,7 @@ bool cli_parse_number(const char *text, int min, int max, int *ret)
 bool cli_parse_duration(const char *text, int *ret)
 {
 	const char *end;
-	long value;
+	int64_t value;
 
 	if (strcmp(text, "never") == 0) {
 		*ret = WEIR_NEVER;
