@@ -21,12 +21,17 @@ static size_t page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t map_size(const struct wr_stacks *s)
+static size_t whole_pages(size_t bytes)
 {
 	size_t page = page_size();
-	size_t bytes = s->size + sizeof(struct wr_stack) + wr_coro_overhead();
 
-	return page + (bytes + page - 1) / page * page;
+	return (bytes + page - 1) / page * page;
+}
+
+static size_t map_size(const struct wr_stacks *s)
+{
+	return page_size() + whole_pages(s->size + sizeof(struct wr_stack) +
+					 wr_coro_overhead());
 }
 
 static char *map_of(const struct wr_stack *k)
@@ -87,17 +92,18 @@ static size_t depth_of(const struct wr_stacks *s, const struct wr_stack *k)
 	return depth * page;
 }
 
-/* Give memory back that few sessions need. */
+/* Give memory back that few sessions need; the kernel takes whole pages. */
 static void check_depth(struct wr_stacks *s, struct wr_stack *k)
 {
 	size_t depth = depth_of(s, k), deepest = atomic_load(&s->deepest);
 	size_t size = map_size(s) - page_size();
+	size_t stays = whole_pages(WR_STACK_STAYS);
 
 	while (depth > deepest &&
 	       !atomic_compare_exchange_weak(&s->deepest, &deepest, depth))
 		;
-	if (depth > WR_STACK_STAYS && size > WR_STACK_STAYS)
-		wr_sys_discard(k->coro.stack, size - WR_STACK_STAYS);
+	if (depth > stays && size > stays)
+		wr_sys_discard(k->coro.stack, size - stays);
 }
 
 static struct wr_stack *take_pooled_locked(struct wr_stacks *s)

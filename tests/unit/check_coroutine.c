@@ -5,16 +5,64 @@
  */
 #include "test.h"
 
+#include <dlfcn.h>
 #include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "bounds.h"
 #include "stacks.h"
 #include "sys.h"
 
-#define SIZE ((size_t)64 * 1024)
+#define SIZE	   ((size_t)64 * 1024)
+#define LARGE_PAGE ((size_t)64 * 1024)
 
 static struct wr_stacks *list;
+
+/* ---------------------------------------------------- a system of large pages
+ */
+
+static bool has_large_pages;
+
+long sysconf(int name)
+{
+	long (*real)(int);
+
+	if (name == _SC_PAGESIZE)
+		return has_large_pages ? (long)LARGE_PAGE
+				       : (long)getauxval(AT_PAGESZ);
+	*(void **)&real = dlsym(RTLD_NEXT, "sysconf");
+	return real(name);
+}
+
+static size_t whole_pages(size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (len + page - 1) / page * page;
+}
+
+/* As the kernel does it. */
+int madvise(void *addr, size_t len, int advice)
+{
+	return (int)syscall(SYS_madvise, addr, whole_pages(len), advice);
+}
+
+int mincore(void *addr, size_t len, unsigned char *ret)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char small[LARGE_PAGE / 4096];
+	int rc = 0;
+
+	for (size_t at = 0; rc == 0 && at < len; at += page) {
+		memset(small, 0, sizeof(small));
+		rc = (int)syscall(SYS_mincore, (char *)addr + at, page, small);
+		ret[at / page] = memchr(small, 1, sizeof(small)) != NULL;
+	}
+	return rc;
+}
 
 struct count {
 	struct wr_coro *co;
@@ -209,14 +257,13 @@ static size_t deep(void)
 static void assert_known_and_given_back(const struct wr_coro *co)
 {
 	size_t seen = wr_stacks_count(list).deepest;
+	size_t page = whole_pages(1);
 	unsigned char is_there[SIZE / 4096];
 
 	ck_assert_uint_ge(seen, deep());
-	ck_assert_uint_le(seen, SIZE + 4096);
-	ck_assert_int_eq(
-		wr_sys_resident(co->stack, sizeof(is_there) * 4096, is_there),
-		0);
-	for (size_t i = 0; i < (SIZE - WR_STACK_STAYS) / 4096; i++)
+	ck_assert_uint_le(seen, SIZE + page);
+	ck_assert_int_eq(wr_sys_resident(co->stack, SIZE, is_there), 0);
+	for (size_t i = 0; i < (SIZE - whole_pages(WR_STACK_STAYS)) / page; i++)
 		ck_assert_int_eq(is_there[i] & 1, 0);
 }
 
@@ -238,6 +285,25 @@ START_TEST(the_depth_of_any_use_is_known_after_the_next_look)
 	ck_assert_ptr_eq(last, co);
 	assert_known_and_given_back(co);
 	wr_stacks_fini(&list);
+}
+END_TEST
+
+START_TEST(a_stack_survives_where_a_page_is_larger_than_what_stays)
+{
+	size_t size = 4 * LARGE_PAGE;
+	struct wr_stacks *s;
+	struct wr_coro *co;
+
+	has_large_pages = true;
+	s = wr_stacks_of(&list, size);
+	co = use(s, 1);
+	ck_assert_ptr_eq(use(s, size / 2), co);
+	for (int i = 1; i < WR_STACK_LOOK_EVERY; i++)
+		ck_assert_ptr_eq(use(s, 1), co);
+	ck_assert_uint_ge(wr_stacks_count(list).deepest, size / 2);
+	ck_assert_ptr_eq(use(s, 1), co);
+	wr_stacks_fini(&list);
+	has_large_pages = false;
 }
 END_TEST
 
@@ -375,12 +441,13 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("coroutine",
-			 a_coroutine_pauses_and_goes_on_where_it_was,
-			 any_thread_may_resume_it,
-			 stacks_are_recycled_and_given_back_after_a_peak,
-			 the_deepest_use_is_known_and_its_memory_given_back,
-			 the_depth_of_any_use_is_known_after_the_next_look,
-			 a_stack_that_cannot_be_had_is_no_stack,
-			 a_new_stack_leaves_signals_as_they_were OF_SIGNALS);
+	return RUN_TESTS(
+		"coroutine", a_coroutine_pauses_and_goes_on_where_it_was,
+		any_thread_may_resume_it,
+		stacks_are_recycled_and_given_back_after_a_peak,
+		the_deepest_use_is_known_and_its_memory_given_back,
+		the_depth_of_any_use_is_known_after_the_next_look,
+		a_stack_survives_where_a_page_is_larger_than_what_stays,
+		a_stack_that_cannot_be_had_is_no_stack,
+		a_new_stack_leaves_signals_as_they_were OF_SIGNALS);
 }
