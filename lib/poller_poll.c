@@ -4,8 +4,9 @@
  * number of descriptors.
  *
  * One thread at a time waits, holding `turn`.  It polls a copy of the set.
- * What is added or expected meanwhile signals `fd`, which ends the wait, and
- * the caller waits again.
+ * What is added, expected or removed meanwhile signals `fd`, which ends the
+ * wait, and the caller waits again.  The kernel keeps what is closed open until
+ * then: without it a peer might never see the end.
  *
  * poll(2) tells of a state, not of its change.  What was reported of an
  * edge-triggered descriptor is left out until the owner has seen that state end
@@ -188,8 +189,10 @@ void wr_poller_remove(struct wr_poller *p, int fd)
 	struct wr_poll_set *set = p->set;
 
 	wr_lock(&set->lock);
-	if (fd < set->used)
+	if (fd < set->used && set->watched[fd].wanted) {
 		set->watched[fd].wanted = 0;
+		changed_locked(p);
+	}
 	while (set->used > 0 && set->watched[set->used - 1].wanted == 0)
 		set->used--;
 	wr_unlock(&set->lock);

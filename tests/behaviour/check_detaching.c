@@ -92,6 +92,53 @@ START_TEST(a_session_takes_the_descriptor_away)
 }
 END_TEST
 
+struct held {
+	atomic_bool is_held, may_go;
+};
+
+static int take_and_close(weir_conn *c, void *arg)
+{
+	struct held *h = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int fd;
+
+	if (n <= 0)
+		return (int)n;
+	if (line[0] == 'e') /* echo */
+		return weir_conn_write(c, line, (size_t)n) < 0 ? WEIR_CLOSE
+							       : WEIR_AGAIN;
+	atomic_store(&h->is_held, true);
+	UNTIL(h->may_go);
+	fd = weir_conn_detach(c);
+	ck_assert_int_eq(send(fd, "bye\n", 4, 0), 4);
+	close(fd);
+	return WEIR_AGAIN;
+}
+
+/* The other worker waits for events meanwhile. */
+START_TEST(a_descriptor_taken_beside_a_wait_ends_when_it_is_closed)
+{
+	struct held h = { false, false };
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = take_and_close, .arg = &h));
+	struct client *c = client_open(s), *other = client_open(s);
+
+	client_send(c, "give\n");
+	UNTIL(h.is_held);
+	for (int i = 0; i < 3; i++) {
+		client_send(other, "echo\n");
+		client_expect(other, "echo\n");
+	}
+	atomic_store(&h.may_go, true);
+	client_expect(c, "bye\n");
+	client_expect_eof(c);
+	client_close(other);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 2);
+}
+END_TEST
+
 static int try_to_take(weir_conn *c, void *arg)
 {
 	static char big[4 << 20];
@@ -153,8 +200,10 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("detaching", a_handler_takes_the_descriptor_away,
-			 a_session_takes_the_descriptor_away,
-			 what_is_buffered_keeps_the_descriptor,
-			 a_connection_without_a_server_can_be_taken_from);
+	return RUN_TESTS(
+		"detaching", a_handler_takes_the_descriptor_away,
+		a_session_takes_the_descriptor_away,
+		a_descriptor_taken_beside_a_wait_ends_when_it_is_closed,
+		what_is_buffered_keeps_the_descriptor,
+		a_connection_without_a_server_can_be_taken_from);
 }
