@@ -113,6 +113,15 @@ static bool has_shadow_stack(void)
 	__asm__("rdsspq %0" : "+r"(at));
 	return at != 0;
 }
+#elif defined(__aarch64__)
+/* CHKFEAT, which clears the bit; it does nothing where there is none. */
+static bool has_shadow_stack(void)
+{
+	register uint64_t is_off __asm__("x16") = 1;
+
+	__asm__ volatile("hint #40" : "+r"(is_off));
+	return is_off == 0;
+}
 #else
 static bool has_shadow_stack(void)
 {
