@@ -21,11 +21,19 @@
 
 static struct wr_stacks *list;
 
-/* ---------------------------------------------------- a system of large pages
- */
+/* ----------------------------------------------- a system of large pages */
 
 static bool has_large_pages;
 
+static size_t whole_pages(size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (len + page - 1) / page * page;
+}
+
+/* ThreadSanitizer makes some of these calls before it can watch them. */
+#ifndef __SANITIZE_THREAD__
 long sysconf(int name)
 {
 	long (*real)(int);
@@ -35,13 +43,6 @@ long sysconf(int name)
 				       : (long)getauxval(AT_PAGESZ);
 	*(void **)&real = dlsym(RTLD_NEXT, "sysconf");
 	return real(name);
-}
-
-static size_t whole_pages(size_t len)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	return (len + page - 1) / page * page;
 }
 
 /* As the kernel does it. */
@@ -63,6 +64,7 @@ int mincore(void *addr, size_t len, unsigned char *ret)
 	}
 	return rc;
 }
+#endif
 
 struct count {
 	struct wr_coro *co;
