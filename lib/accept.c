@@ -7,7 +7,7 @@
  * spin.
  *
  * Listeners share one queue and one max_connections.  They are asked in
- * rotation, and each has a place (see kept_from).
+ * rotation, and each has a place (see is_full).
  */
 #include "accept.h"
 

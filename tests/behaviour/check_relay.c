@@ -1004,45 +1004,39 @@ START_TEST(a_connection_that_has_ended_both_ways_costs_no_time)
 }
 END_TEST
 
+/* One peer ends its output; then it is reset, or the other one is. */
+static void end_and_reset(int on_worker, int ended, int reset)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct ends e = { .result = 0 };
+	char byte;
+
+	ends_open(&e, s, on_worker, 0);
+	end_output(e.peer[ended]);
+	ck_assert_int_eq(recv(e.peer[!ended], &byte, 1, 0), 0);
+	if (reset != ended)
+		send_bytes(e.peer[reset], 4);
+	ends_reset(&e, reset);
+	ends_expect(&e, -ECONNRESET, "after a reset");
+	if (reset != ended)
+		ck_assert_int_eq(end_of_input(e.peer[ended]), ECONNRESET);
+	ends_close(&e);
+	server_stop_and_check(s);
+}
+
 /* Nothing is sent to it that would tell. */
 START_TEST(a_reset_after_the_end_of_the_input_ends_the_relay)
 {
-	for (int i = 0; i < 4; i++) {
-		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-		struct ends e = { .result = 0 };
-		char byte;
-
-		ends_open(&e, s, i / 2, 0);
-		end_output(e.peer[i % 2]);
-		ck_assert_int_eq(recv(e.peer[!(i % 2)], &byte, 1, 0), 0);
-		ends_reset(&e, i % 2);
-		ends_expect(&e, -ECONNRESET, "after a reset");
-		ends_close(&e);
-		server_stop_and_check(s);
-	}
+	for (int i = 0; i < 4; i++)
+		end_and_reset(i / 2, i % 2, i % 2);
 }
 END_TEST
 
 /* It has sent a part, which must not pass for the whole. */
 START_TEST(a_reset_after_the_end_of_the_other_input_ends_the_relay)
 {
-	for (int i = 0; i < 4; i++) {
-		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-		struct ends e = { .result = 0 };
-		char byte;
-
-		ends_open(&e, s, i / 2, 0);
-		end_output(e.peer[i % 2]);
-		ck_assert_int_eq(recv(e.peer[!(i % 2)], &byte, 1, 0), 0);
-		send_bytes(e.peer[!(i % 2)], 4);
-		ends_reset(&e, !(i % 2));
-		ends_expect(&e, -ECONNRESET, "after a reset");
-		ck_assert_int_eq(end_of_input(e.peer[i % 2]), ECONNRESET);
-		ends_close(&e);
-		server_stop_and_check(s);
-	}
+	for (int i = 0; i < 4; i++)
+		end_and_reset(i / 2, i % 2, !(i % 2));
 }
 END_TEST
 
