@@ -84,6 +84,21 @@ static WR_INLINE void enter_stack(struct wr_coro *co)
 	co->is_over = false;
 }
 
+/* NULL in a program without C++. */
+struct wr_exceptions *exceptions_of_thread(void) __asm__("__cxa_get_globals")
+	__attribute__((weak));
+
+static WR_INLINE void exchange_exceptions(struct wr_coro *co)
+{
+	struct wr_exceptions *of_thread, of_coro = co->exceptions;
+
+	if (exceptions_of_thread == NULL)
+		return;
+	of_thread = exceptions_of_thread();
+	co->exceptions = *of_thread;
+	*of_thread = of_coro;
+}
+
 /* Valid until the function that has set it returns. */
 static WR_INLINE void set_outside(struct wr_coro *co, jmp_buf *outside)
 {
@@ -335,12 +350,14 @@ bool wr_coro_resume(struct wr_coro *co)
 	jmp_buf outside;
 
 	set_current(co);
+	exchange_exceptions(co);
 	set_outside(co, &outside);
 	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);
 	}
 	enter_outer_stack(co);
+	exchange_exceptions(co);
 	set_current(NULL);
 	return co->is_over;
 }

@@ -19,6 +19,15 @@ struct wr_coro_frame {
 	const void *pc, *sp, *fp;
 };
 
+/* The exceptions of C++ in hand, as its ABI keeps them for each thread. */
+struct wr_exceptions {
+	void *caught;
+	unsigned uncaught;
+#ifdef __arm__
+	void *propagating;
+#endif
+};
+
 /* In order of use: the cache lines of a session that has waited are cold. */
 struct wr_coro {
 	jmp_buf *outside; /* on the stack of the thread that runs it */
@@ -26,6 +35,7 @@ struct wr_coro {
 	int64_t parked_at; /* of its user; ns */
 	bool is_over;
 	jmp_buf inside;
+	struct wr_exceptions exceptions; /* of the one that is not running */
 	void (*fn)(void *arg);
 	void *arg;
 	char *stack; /* c: its lowest byte */

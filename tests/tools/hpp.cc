@@ -198,6 +198,47 @@ static void exceptions_end_a_connection_and_are_logged()
 	EXPECT(log.find(weir_strerror(-EPIPE)) == log.npos);
 }
 
+static void a_catch_block_keeps_its_exception_over_a_wait()
+{
+	weir::config with;
+
+	with.options.workers = 1;
+	weir::server s(std::move(with));
+
+	s.listen("127.0.0.1:0", weir::session([](weir::conn &c) {
+			 std::string line;
+
+			 weir::check(c.read_line(line));
+			 try {
+				 throw std::runtime_error(line);
+			 } catch (const std::runtime_error &) {
+				 weir::check(c.write("caught\n"));
+				 weir::check(c.read_line(line));
+				 try {
+					 throw;
+				 } catch (const std::runtime_error &e) {
+					 weir::check(c.write(e.what()));
+				 }
+			 }
+			 return WEIR_CLOSE;
+		 }));
+	s.start();
+	weir::client one(s.address()), other(s.address());
+	std::string line;
+
+	for (weir::client *c : { &one, &other }) {
+		weir::check(c->write(c == &one ? "one\n" : "other\n"));
+		weir::check(c->read_line(line));
+		EXPECT(line == "caught\n");
+	}
+	for (weir::client *c : { &one, &other }) {
+		weir::check(c->write("go on\n"));
+		weir::check(c->read_line(line));
+		EXPECT(line == (c == &one ? "one\n" : "other\n"));
+	}
+	EXPECT(stop(s).completed == 2);
+}
+
 static void a_log_that_throws_stops_nothing()
 {
 	weir::config with;
@@ -480,6 +521,7 @@ int main()
 	callables_keep_their_state();
 	a_session_reads_lines();
 	exceptions_end_a_connection_and_are_logged();
+	a_catch_block_keeps_its_exception_over_a_wait();
 	a_log_that_throws_stops_nothing();
 	errors_of_set_up_are_thrown();
 	data_lives_as_long_as_references();
