@@ -14,6 +14,8 @@ import smtp_clients
 from weirtest import (DEADLINE, SLOWNESS, Pump, TestCase, connect_soon, main,
                       needs_ctypes, read_all, read_exactly, shared_libraries)
 
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
 
 class Example:
     """An example that serves, at an address of its own."""
@@ -414,16 +416,27 @@ class FromPython(ExampleTest):
                                     b">> >>  so long\n"])
             self.assertEqual(operator.stop(), (0,))
 
+    def environment(self):
+        """That of a shell which has sourced tools/env."""
+        root = os.path.join(os.path.abspath(self.folder()), "root")
+        os.makedirs(os.path.join(root, "bin"))
+        os.symlink("/bin/true", os.path.join(root, "bin", "weir-server"))
+        os.symlink(shared_libraries().split(":")[0], os.path.join(root, "lib"))
+        shell = subprocess.run(
+            ["sh", "-c", '. tools/env "$1" && env -0', "sh",
+             os.path.dirname(root)],
+            cwd=TOP, stdout=subprocess.PIPE, check=True,
+            env={name: value for name, value in os.environ.items()
+                 if name != "LD_LIBRARY_PATH"})
+        return dict(line.split(b"=", 1)
+                    for line in shell.stdout.split(b"\0") if line)
+
     def test_upper(self):
         """Python through ctypes: callbacks, another thread, signals."""
         needs_ctypes(self)
-        source = os.path.join(os.path.dirname(__file__), "..", "..",
-                              "examples", "from_python", "upper.py")
-        with Example(os.path.abspath(source), self.where,
-                     stdin=subprocess.PIPE,
-                     env=dict(os.environ,
-                              LD_LIBRARY_PATH=shared_libraries())
-                     ) as upper:
+        source = os.path.join(TOP, "examples", "from_python", "upper.py")
+        with Example(source, self.where, stdin=subprocess.PIPE,
+                     env=self.environment()) as upper:
             upper.out.expect(b"listening on unix:")
             peers = [self.peer() for _ in range(3)]
             for peer in peers:
