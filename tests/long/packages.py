@@ -10,6 +10,7 @@ those named here, so it changes nothing of this machine."""
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,11 +169,17 @@ def serve(system):
 def main():
     debian.contain()
     folder = tempfile.mkdtemp(dir=os.environ.get("TMPDIR"))
+    with open(os.path.join(TOP, "debian", "changelog"), encoding="utf-8") as log:
+        version = re.match(r"weir \((.*)-", log.readline()).group(1)
+    theirs = folder + "/packages/weir-" + version
     try:
+        os.makedirs(theirs)
         made = subprocess.run([os.path.join(TOP, "tools", "package"),
                                folder + "/packages"], check=False).returncode
         if made != 0:
             sys.exit(made)
+        if not os.path.isdir(theirs):
+            sys.exit("FAIL: a folder that was there is gone")
         system = debian.Debian(os.path.join(folder, "debian"))
         system.make()
         shutil.copytree(os.path.join(TOP, "debian", "tests"),

@@ -45,7 +45,9 @@ git config user.name weir && git config user.email weir@example.org
 git tag -d "v$version" 2>/dev/null
 gpg --batch --quiet --passphrase '' --quick-generate-key \
 	'weir <weir@example.org>' ed25519 sign never || fail 'no key'
+mkdir -p "$work/release/one" && touch "$work/release/one/mine" || exit 99
 sh -ex -c "$(block 1)" || fail 'the commands that make a release'
+[ -f "$work/release/one/mine" ] || fail 'a folder that was there is gone'
 name=weir-$version.tar.xz
 gpg --verify "$work/release/$name.asc" "$work/release/$name" ||
 	fail 'the signature of the tarball'
