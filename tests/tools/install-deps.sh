@@ -39,6 +39,12 @@ stub sudo 'echo "not in the sudoers file" >&2; exit 1'
 says 1 'please install: gcc .*make'
 stub sudo 'exec "$@"'
 says 1 'please install: gcc .*make'
+# What this release does not have is nobody's to install.
+stub apt-cache '[ $2 = gcc ]'
+stub dpkg-query '[ $4 != gcc ] || exit 1; echo "install ok installed"'
+says 1 'please install: gcc'
+stub dpkg-query '[ $4 != libedit-dev ] || exit 1; echo "install ok installed"'
+says 0 'no package libedit-dev here'
 stub dpkg-query 'echo "install ok installed"'
 stub sudo 'exit 1'
 says 0
