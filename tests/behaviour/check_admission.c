@@ -959,7 +959,8 @@ END_TEST
 
 /* ------------------------------------------------------------------- IPv6 */
 
-static void add_address(const char *address)
+/* False: there is no IPv6. */
+static bool add_address(const char *address)
 {
 	struct {
 		struct in6_addr addr;
@@ -968,10 +969,12 @@ static void add_address(const char *address)
 	} request = { .prefix = 64, .index = (int)if_nametoindex("lo") };
 	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
 
-	ck_assert_int_ge(fd, 0);
+	if (fd < 0)
+		return false;
 	ck_assert_int_eq(inet_pton(AF_INET6, address, &request.addr), 1);
 	ck_assert_int_eq(ioctl(fd, SIOCSIFADDR, &request), 0);
 	close(fd);
+	return true;
 }
 
 static struct client *client_open_from_v6(struct server *s, const char *source)
@@ -991,12 +994,14 @@ START_TEST(a_network_of_64_bits_is_one_source)
 	struct server *s;
 
 	if (!enter_own_network()) {
-		printf("SKIPPED: no network namespace allowed here\n");
+		skip_test("no network namespace allowed here");
 		return;
 	}
-	add_address("2001:db8::2");
-	add_address("2001:db8::3");
-	add_address("2001:db8:0:1::3");
+	if (!add_address("2001:db8::2") || !add_address("2001:db8::3") ||
+	    !add_address("2001:db8:0:1::3")) {
+		skip_test("no IPv6 here");
+		return;
+	}
 	a = rules("limit 1");
 	s = serve_at("[::1]:0",
 		     WEIR_CONFIG(.workers = 1, .access = a, .refusal = REFUSAL),

@@ -188,8 +188,8 @@ START_TEST(of_too_many_that_linger_the_oldest_goes)
 
 	if (getrlimit(RLIMIT_NOFILE, &room) < 0 ||
 	    room.rlim_cur < 2 * ALL + 200) {
-		printf("SKIPPED: fewer than %d descriptors are allowed\n",
-		       2 * ALL + 200);
+		skip_test("fewer than %d descriptors are allowed",
+			  2 * ALL + 200);
 		return;
 	}
 	make_text();
@@ -204,8 +204,8 @@ START_TEST(of_too_many_that_linger_the_oldest_goes)
 	if (took_ms < LINGER_MS)
 		ck_assert_uint_lt(ms_of_ended(s), LINGER_MS);
 	else
-		printf("SKIPPED: the machine stood still, so the time has "
-		       "ended some, not the limit\n");
+		skip_test("the machine stood still, so the time has "
+			  "ended some, not the limit");
 	client_expect_bytes(c, text, 8192);
 	server_stop_and_check(s);
 }

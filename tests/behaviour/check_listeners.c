@@ -26,7 +26,7 @@ static bool has_ipv6(void)
 	if (fd >= 0)
 		close(fd);
 	if (!ret)
-		fprintf(stderr, "SKIPPED: no IPv6 here\n");
+		skip_test("no IPv6 here");
 	return ret;
 }
 

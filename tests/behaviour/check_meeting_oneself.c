@@ -16,7 +16,7 @@ static bool few_ports(void)
 	bool was_written;
 
 	if (!enter_own_network()) {
-		printf("SKIPPED: no network namespace allowed here\n");
+		skip_test("no network namespace allowed here");
 		return false;
 	}
 	f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "we");
@@ -24,8 +24,8 @@ static bool few_ports(void)
 	if (f && fclose(f) != 0)
 		was_written = false;
 	if (!was_written)
-		printf("SKIPPED: the ports of this network namespace cannot "
-		       "be set\n");
+		skip_test("the ports of this network namespace cannot "
+			  "be set");
 	return was_written;
 }
 
@@ -58,7 +58,7 @@ END_TEST
 START_TEST(a_client_of_ipv6_does_not_meet_itself)
 {
 	if (access("/proc/net/if_inet6", F_OK) < 0)
-		printf("SKIPPED: no IPv6 here\n");
+		skip_test("no IPv6 here");
 	else if (few_ports())
 		nobody_is_met_at("[::1]");
 }

@@ -88,8 +88,8 @@ static int most_members(void)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
 	if (room.rlim_cur < 2 * MEMBERS + 200) {
 		most = (int)(room.rlim_cur / 2) - 100;
-		printf("SKIPPED: %d of %d members, for want of descriptors\n",
-		       MEMBERS - most, MEMBERS);
+		skip_test("%d of %d members, for want of descriptors",
+			  MEMBERS - most, MEMBERS);
 	}
 	return most;
 }

@@ -609,7 +609,7 @@ START_TEST(a_signal_of_a_fault_that_is_sent_ends_the_process)
 	pid_t child;
 
 	if (slowness() > 1) {
-		puts("SKIPPED: a sanitizer handles SIGSEGV");
+		skip_test("a sanitizer handles SIGSEGV");
 		return;
 	}
 	child = fork();
@@ -623,7 +623,7 @@ END_TEST
 START_TEST(a_session_that_overflows_its_stack_is_named)
 {
 	if (slowness() > 1) {
-		puts("SKIPPED: a sanitizer handles SIGSEGV");
+		skip_test("a sanitizer handles SIGSEGV");
 		return;
 	}
 	expect_death(dig, SIGSEGV, "the session of connection 1 at 127.0.0.1:");

@@ -98,8 +98,8 @@ static void many_stops(const struct weir_service *service)
 	long resets;
 
 	if (!has_network)
-		fprintf(stderr, "SKIPPED: no network namespace allowed here, "
-				"the kernel's counters are not compared\n");
+		skip_test("no network namespace allowed here, "
+			  "the kernel's counters are not compared");
 	before = kernel_now();
 	for (int i = 0; i < fewer(ROUNDS); i++)
 		one_round(service, &totals);

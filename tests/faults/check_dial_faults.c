@@ -244,7 +244,7 @@ START_TEST(the_families_take_turns)
 	weir_conn *c;
 
 	if (access("/proc/net/if_inet6", F_OK) < 0) {
-		printf("SKIPPED: no IPv6 here\n");
+		skip_test("no IPv6 here");
 		return;
 	}
 	memset(tried, 0, sizeof(tried));

@@ -64,7 +64,7 @@ static struct outcome load_where(unsigned new_error, unsigned old_error)
 	scripted_stop(s);
 	scripted_free(s);
 	if (!o.is_refused)
-		printf("SKIPPED: no filter of system calls can be set here\n");
+		skip_test("no filter of system calls can be set here");
 	return o;
 }
 

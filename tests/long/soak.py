@@ -26,6 +26,7 @@ SECONDS = 180
 ROUND_S = 12
 WARM_UP = 2  # rounds
 FEWEST_A_MINUTE = 66700  # 200,000 in 3 minutes
+SNAPSHOTS_A_SECOND = 50  # at least; one each 10 ms is tried
 MOST_AT_ONCE = 3000
 WORKERS = 8
 # What workers keep for the next reply and message, once they had one.
@@ -141,6 +142,8 @@ class Soak(TestCase):
             say("%d snapshots, %d impossible; %r" %
                 (now["snapshots"], now["impossible"], report))
             self.assertEqual(now["impossible"], 0, server.log.data.decode())
+            self.assertGreater(now["snapshots"],
+                               SNAPSHOTS_A_SECOND * (time.monotonic() - began))
             self.assertEqual((report["rc"], report["cut"], report["open"]),
                              (0, 0, 0))
             check_books(report)

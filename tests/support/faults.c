@@ -72,7 +72,7 @@ static void plan(enum wr_sys_call call, int nth, int error, bool all,
 bool skip_with_poll(const char *test, const char *why)
 {
 #ifdef WITH_POLL
-	printf("SKIPPED: %s: the poller is poll(2): %s\n", test, why);
+	skip_test("%s: the poller is poll(2): %s", test, why);
 	return true;
 #else
 	(void)test;

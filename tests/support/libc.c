@@ -65,8 +65,8 @@ size_t heap_in_use(void)
 	static atomic_flag was_said = ATOMIC_FLAG_INIT;
 
 	if (!atomic_flag_test_and_set(&was_said))
-		printf("SKIPPED: limits of the heap: this C library does not "
-		       "tell how much is in use\n");
+		skip_test("limits of the heap: this C library does not "
+			  "tell how much is in use");
 	return 0;
 #endif
 }

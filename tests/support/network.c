@@ -55,7 +55,7 @@ bool enter_network_of_cookies(void)
 		if (fclose(f) == 0 && is_set)
 			return true;
 	}
-	printf("SKIPPED: no network namespace with SYN cookies here\n");
+	skip_test("no network namespace with SYN cookies here");
 	return false;
 }
 

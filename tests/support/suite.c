@@ -6,6 +6,8 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -149,6 +151,19 @@ static bool is_left_out(const char *test)
 	return names && strstr(names, name);
 }
 
+void skip_test(const char *why, ...)
+{
+	static atomic_flag is_told = ATOMIC_FLAG_INIT;
+	char line[256];
+	va_list args;
+
+	va_start(args, why);
+	(void)vsnprintf(line, sizeof(line), why, args);
+	va_end(args);
+	if (!atomic_flag_test_and_set(&is_told))
+		printf("SKIPPED: %s\n", line);
+}
+
 int run_tests(const char *name, const TTest *const *tests)
 {
 	Suite *suite = suite_create(name);
@@ -164,7 +179,8 @@ int run_tests(const char *name, const TTest *const *tests)
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
+	failed = srunner_ntests_failed(runner) ||
+		 srunner_ntests_run(runner) == 0;
 	srunner_free(runner);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -33,6 +33,9 @@
 
 int run_tests(const char *name, const TTest *const *tests);
 
+/* Print why this test, or a part of it, is left out: once in a process. */
+void skip_test(const char *why, ...) __attribute__((format(printf, 1, 2)));
+
 /* How many times slower than a plain build this one is: WEIR_TEST_SLOW. */
 int slowness(void);
 

@@ -39,8 +39,8 @@ static bool try_fence(struct wr_listener *l, int way)
 	ck_assert_int_eq(failures_left, 0);
 	wr_sys_fault = NULL;
 	if (rc == -EPERM && way == 1)
-		printf("SKIPPED: filters on TCP sockets are not for this user "
-		       "here\n");
+		skip_test("filters on TCP sockets are not for this user "
+			  "here");
 	else
 		ck_assert_int_eq(rc, 0);
 	return rc == 0;
@@ -232,7 +232,7 @@ static bool lose_acks(int fd)
 		       sizeof(program)) == 0)
 		return true;
 	ck_assert_int_eq(errno, EPERM);
-	printf("SKIPPED: filters on TCP sockets are not for this user here\n");
+	skip_test("filters on TCP sockets are not for this user here");
 	return false;
 }
 
@@ -366,8 +366,8 @@ START_TEST(a_fence_stands_before_clients_of_another_network)
 	int ours = open("/proc/self/ns/net", O_RDONLY), other;
 
 	if (!is_own || (other = network_next_door(ours)) < 0) {
-		printf("SKIPPED: no two network namespaces can be joined "
-		       "here\n");
+		skip_test("no two network namespaces can be joined "
+			  "here");
 		return;
 	}
 	for (int way = 0; way < 2; way++) {

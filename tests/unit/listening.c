@@ -100,7 +100,7 @@ bool has_v6(void)
 
 	wr_listener_close(&l);
 	if (!has)
-		printf("SKIPPED: this machine has no IPv6\n");
+		skip_test("this machine has no IPv6");
 	return has;
 }
 
