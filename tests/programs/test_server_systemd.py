@@ -229,6 +229,7 @@ class Watchdog(TestCase):
                         self.assertEqual(read_exactly(client, 5), b"hello")
                         manager.next()
                 server.logs(rb" error the acceptor is stuck; ")
+            server.kill()
 
     def test_one_stuck_worker_among_others_is_no_reason(self):
         manager = Manager(self)

@@ -241,9 +241,22 @@ class Pump:
         self._file.close()
 
 
+SANITIZER = rb"(ERROR: (Address|Leak)|WARNING: Thread)Sanitizer|runtime error:"
+
+
+def check_sum(counts):
+    """Of the last line of a server: each connection has ended in one way."""
+    names = ["accepted", "completed", "refused", "cut", "failed", "timed_out"]
+    if list(counts) not in (names, [*names, "probed"]):
+        raise AssertionError("other counts: %r" % counts)
+    if 2 * counts["accepted"] != sum(counts.values()):
+        raise AssertionError("the counts do not agree: %r" % counts)
+
+
 class Server:
     """weir-server, running.  Leaving the context ends it, if it still is.  It
-    fails if the server has crashed by then, and the test has not seen it."""
+    must end well, and its counts must agree.  It fails if the server has crashed
+    by then, and the test has not seen it."""
 
     CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
                signal.SIGSEGV, signal.SIGSYS)
@@ -273,15 +286,34 @@ class Server:
 
     def __exit__(self, failure=None, *unused):
         is_known = self.process.returncode is not None
-        status = self.process.poll()
+        is_running = self.process.poll() is None
+        if is_running and not failure:
+            self._end_soon()
         self.kill()
-        self.process.wait()
+        status = self.process.wait()
         for pump in (self.out, self.err):
             if pump:
                 pump.close()
-        if not failure and not is_known and status and -status in self.CRASHES:
-            raise AssertionError("the server has ended by signal %d, after %r"
-                                 % (-status, self.err and self.err.data))
+        if failure:
+            return
+        said = self.err.data if self.err else b""
+        if (is_running and status not in (0, 3, -signal.SIGKILL) or
+                not is_known and -status in self.CRASHES or
+                re.search(SANITIZER, said)):
+            raise AssertionError("the server has ended with status %d, after %r"
+                                 % (status, said))
+        if is_running and status >= 0 and self.out:
+            check_sum(self.end()[1])
+
+    def _end_soon(self):
+        """What is open after a moment is cut."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(DEADLINE)
 
     def kill(self):
         self.process.kill()
@@ -799,6 +831,7 @@ def without_core_dumps():
 
 class TestCase(unittest.TestCase):
     maxDiff = None
+    check_sum = staticmethod(check_sum)
 
     def folder(self):
         """A folder of this test's own, with a short name."""
@@ -863,13 +896,6 @@ class TestCase(unittest.TestCase):
         self.assertTrue(text.endswith("\n"), text)
         for fragment in fragments:
             self.assertIn(fragment, text)
-
-    def check_sum(self, counts):
-        self.assertEqual(
-            list(counts), ["accepted", "completed", "refused", "cut",
-                           "failed", "timed_out"])
-        self.assertEqual(counts["accepted"],
-                         sum(counts.values()) - counts["accepted"], counts)
 
 
 def main():
