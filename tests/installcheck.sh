@@ -279,6 +279,47 @@ builds cmake 'cmake -S . -B cmake -Dweir_DIR="$DESTDIR$libdir/cmake/weir" &&
 	cmake --build cmake'
 builds meson 'meson setup meson && meson compile -C meson'
 
+# What find_package() says without OpenSSL, which only weir::tls needs, and of
+# another installation in a folder that knew this one.
+mkdir "$work/finds"
+cat >"$work/finds/CMakeLists.txt" <<'TEXT'
+cmake_minimum_required(VERSION 3.13)
+project(finds C)
+find_package(weir 0.1 REQUIRED OPTIONAL_COMPONENTS tls)
+get_target_property(library weir::weir IMPORTED_LOCATION)
+get_target_property(header weir::weir INTERFACE_INCLUDE_DIRECTORIES)
+message(STATUS "found ${library} ${header} tls=${weir_tls_FOUND}")
+TEXT
+other=$work/other
+mkdir -p "$other/lib/cmake" "$other/include"
+cp -R "$DESTDIR$libdir/cmake/weir" "$other/lib/cmake"
+cp "$DESTDIR$libdir"/libweir.* "$other/lib"
+cp "$DESTDIR$includedir"/weir*.h "$other/include"
+
+# finds LIBDIR ARGUMENT... : what is found there, in the one folder.
+finds()
+{
+	cmake -S "$work/finds" -B "$work/found" -Dweir_DIR="$1/cmake/weir" \
+		"$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; return; }
+	sed -n 's/^-- found //p' "$work/log"
+}
+without=-DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL
+if command -v cmake >/dev/null; then
+	first=$(finds "$DESTDIR$libdir" $without=ON)
+	case $first in
+	*"/libweir."*" tls=") ;;
+	*) complain "cmake without OpenSSL: found '$first'" ;;
+	esac
+	second=$(finds "$other/lib" $without=ON)
+	case $second in
+	"$other/lib/libweir."*" $other/include tls=") ;;
+	*) complain "cmake, another installation: found '$second'" ;;
+	esac
+	third=$(finds "$DESTDIR$libdir" $without=OFF)
+	[ "$third" = "$first${with_tls:+TRUE}" ] ||
+		complain "cmake, the first again: found '$third'"
+fi
+
 for program in weir-server weir-client; do
 	"$DESTDIR$bindir/$program" --version ||
 		complain "$program: does not run as installed"
