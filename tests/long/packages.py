@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """packages.py: the packages that tools/package makes, in an empty Debian.  They
 are installed, what debian/tests says runs, a service starts under its unit,
-serves a client, is reloaded and upgraded by its control socket, and after
-"dpkg --purge" nothing is left.
+serves a client, is reloaded and upgraded by its control socket, returns when
+the package is installed again, and after "dpkg --purge" nothing is left.
 
 The Debian has a systemd of its own, in namespaces, which starts no unit but
 those named here, so it changes nothing of this machine."""
@@ -80,6 +80,16 @@ dpkg --install /opt/next.deb
 [ "$(systemctl show -P NeedDaemonReload weir-server@echo.service)" = no ]
 [ "$(systemctl show -P WatchdogUSec weir-server@echo.service)" = 29s ]
 [ "$(echo new | weir-client talk -lB 127.0.0.1:7007)" = new ]
+# An enabled socket listens again when the package is installed after a removal,
+# and when a removal has failed.
+dpkg --remove weir
+if systemctl is-active weir-server@echo.socket; then exit 1; fi
+dpkg --install /opt/next.deb
+[ "$(echo back | weir-client talk -lB 127.0.0.1:7007)" = back ]
+echo 'exit 1' >>/var/lib/dpkg/info/weir.prerm
+if dpkg --remove weir; then exit 1; fi
+[ "$(echo still | weir-client talk -lB 127.0.0.1:7007)" = still ]
+sed -i '$d' /var/lib/dpkg/info/weir.prerm
 dpkg --purge weir libweir-dev libweir-tls-dev libweir-tls0 libweir0
 mv /opt/policy-rc.d /usr/sbin
 for state in active failed; do
