@@ -6,7 +6,6 @@
  */
 #include "test.h"
 
-#include <sys/resource.h>
 
 #define REPLY ((size_t)1000 * 1000)
 
@@ -184,14 +183,9 @@ START_TEST(of_too_many_that_linger_the_oldest_goes)
 	struct server *s;
 	int64_t began_at, took_ms;
 	struct client *c = NULL;
-	struct rlimit room;
 
-	if (getrlimit(RLIMIT_NOFILE, &room) < 0 ||
-	    room.rlim_cur < 2 * ALL + 200) {
-		skip_test("fewer than %d descriptors are allowed",
-			  2 * ALL + 200);
+	if (!may_open(2 * ALL + 200))
 		return;
-	}
 	make_text();
 	s = serve(NULL, WEIR_SERVICE(.readable = answer_briefly));
 	began_at = now_ms();

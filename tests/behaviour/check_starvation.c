@@ -48,13 +48,16 @@ static void one_exchange(struct client *c)
 
 START_TEST(five_thousand_silent_peers_starve_nobody)
 {
-	struct server *s =
-		serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
-	struct client_group *silent = group_open(s, SILENT);
-	struct client_group *half_sent = group_open(s, HALF_SENT);
-	struct client_group *talkers = group_open(s, TALKERS);
+	struct client_group *silent, *half_sent, *talkers;
 	struct client *newcomer;
+	struct server *s;
 
+	if (!may_open(2 * (SILENT + HALF_SENT + TALKERS) + 200))
+		return;
+	s = serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
+	silent = group_open(s, SILENT);
+	half_sent = group_open(s, HALF_SENT);
+	talkers = group_open(s, TALKERS);
 	group_send(half_sent, half_line);
 	UNTIL(stats(s).parked == SILENT + HALF_SENT + TALKERS);
 	for (talkers->round = 0; talkers->round < 20; talkers->round++) {

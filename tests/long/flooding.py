@@ -21,13 +21,13 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 
-from weirtest import (DEADLINE, Pump, TestCase, main,  # noqa
+from weirtest import (DEADLINE, Pump, TestCase, has_ipv6, main,  # noqa
                       network_of_its_own, program, reset, until)
 
 __all__ = ["DEADLINE", "Flooded", "Load", "TestCase", "allow_descriptors",
-           "at_least", "at_most", "check_books", "check_quiet", "load", "main",
-           "median", "ms", "network_of_its_own", "percentile_ms", "reset", "say",
-           "twice", "until"]
+           "at_least", "at_most", "check_books", "check_quiet", "has_ipv6",
+           "load", "main", "median", "ms", "network_of_its_own",
+           "percentile_ms", "reset", "say", "twice", "until"]
 
 ENDED = ("completed", "failed", "timed_out", "refused_full", "refused_age",
          "refused_limit", "refused_drain", "cut")

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from flooding import (Flooded, Load, TestCase, allow_descriptors, check_books,
-                      main, network_of_its_own, say, until)
+                      has_ipv6, main, network_of_its_own, say, until)
 
 SECONDS = 180
 ROUND_S = 12
@@ -127,7 +127,8 @@ class Soak(TestCase):
             "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1"
         is_counted = network_of_its_own()
         with tempfile.TemporaryDirectory(prefix="weir-") as folder, \
-                Flooded("echo@127.0.0.1:0", "work@[::1]:0",
+                Flooded("echo@127.0.0.1:0",
+                        "work@[::1]:0" if has_ipv6() else "work@127.0.0.1:0",
                         "echo@unix:%s/s" % folder, "session@127.0.0.1:0",
                         workers=WORKERS, queue=1024, **DEADLINES) as server:
             began, before = time.monotonic(), passive_opens()

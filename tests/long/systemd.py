@@ -217,9 +217,11 @@ def load_during(unit, where, *changes):
             time.sleep(PAUSE)  # clients come and go
             changes[found["times"] % len(changes)](unit)
             found["times"] += 1
+        # It has no other reason to fail than lost clients, which are counted.
         load.wait()
         with open(path) as file:
             metrics = json.load(file)["metrics"]
+        os.unlink(path)
         for name in "answered", "errors", "refused":
             found[name] += metrics[name]
         found["max"] = max(found["max"], metrics["max"])

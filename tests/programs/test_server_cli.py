@@ -15,9 +15,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, connect, free_port, full_pipe, in_time,
-                      is_in_main, is_listening, main, read_all, read_exactly,
-                      reset, run, stuff, until)
+                      TestCase, connect, free_port, full_pipe, has_ipv6,
+                      in_time, is_in_main, is_listening, main, read_all,
+                      read_exactly, reset, run, stuff, until)
 
 
 def usage(*args, **kwargs):
@@ -564,22 +564,13 @@ class Listeners(TestCase):
         with Server("reply@:0") as server:
             port = server.address().rsplit(":", 1)[1]
             for host in ("127.0.0.1", "[::1]"):
-                if host == "[::1]" and not self.has_ipv6():
+                if host == "[::1]" and not has_ipv6():
                     continue
                 client = DocumentsClient("%s:%s" % (host, port))
                 self.assertEqual(client.say(b"x"), PREFIX + b"x")
                 server.logs(rb"from " + re.escape(host.encode()) + rb":\d+ to")
                 client.close()
             self.assertEqual(server.stop()[0], 0)
-
-    @staticmethod
-    def has_ipv6():
-        try:
-            with socket.socket(socket.AF_INET6) as sock:
-                sock.bind(("::1", 0))
-            return True
-        except OSError:
-            return False
 
     def test_a_unix_socket_has_its_mode_and_goes_away(self):
         path = self.folder() + "/s"

@@ -241,6 +241,15 @@ class Pump:
         self._file.close()
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 SANITIZER = rb"(ERROR: (Address|Leak)|WARNING: Thread)Sanitizer|runtime error:"
 
 

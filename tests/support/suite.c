@@ -164,6 +164,17 @@ void skip_test(const char *why, ...)
 		printf("SKIPPED: %s\n", line);
 }
 
+bool may_open(int count)
+{
+	struct rlimit room;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
+	if (room.rlim_cur >= (rlim_t)count)
+		return true;
+	skip_test("fewer than %d descriptors are allowed", count);
+	return false;
+}
+
 int run_tests(const char *name, const TTest *const *tests)
 {
 	Suite *suite = suite_create(name);

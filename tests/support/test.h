@@ -33,6 +33,9 @@
 
 int run_tests(const char *name, const TTest *const *tests);
 
+/* Descriptors in this process; false: the test is skipped. */
+bool may_open(int count);
+
 /* Print why this test, or a part of it, is left out: once in a process. */
 void skip_test(const char *why, ...) __attribute__((format(printf, 1, 2)));
 

@@ -31,7 +31,7 @@ findings()
 	done
 	[ $checked = yes ] || echo "no library in lib/.libs"
 	cd "$top/lib" || exit 99
-	grep -noE '\bCLOCK_[A-Z]+\b' *.[ch] |
+	grep -noE '\bCLOCK_[A-Z_]+\b' *.[ch] |
 		grep -vE ':CLOCK_(MONOTONIC|H)$' |
 		sed 's|^|another clock in lib/|'
 	grep -n clock_gettime *.[ch] | grep -v '^clock\.h:' |

@@ -33,7 +33,11 @@ for name in $(cat $pages/*.3 $pages/tls/*.3 "$top/docs/man/weir.7" |
 	sort -u); do
 	[ -n "$(page "$name")" ] || { echo "no page $name(3)"; rc=1; }
 done
-command -v mandoc >/dev/null || { echo 'mandoc is not installed'; exit 77; }
+if ! command -v mandoc >/dev/null; then
+	echo 'mandoc is not installed'
+	[ $rc != 0 ] || rc=77
+	exit $rc
+fi
 grep -L '^\.so ' $pages/*.3 $pages/tls/*.3 |
 	xargs mandoc -Tlint -Wwarning || rc=1
 exit $rc
