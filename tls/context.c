@@ -249,8 +249,8 @@ static int set_protocol(SSL_CTX *ssl, const struct weir_tls *tls)
 	if (tls->config.client) /* a ticket outlives the certificate */
 		options |= SSL_OP_NO_TICKET;
 	SSL_CTX_set_options(ssl, options);
-	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+	/* No partial writes: a client may ask for short records. */
+	SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS |
 				      SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

@@ -448,6 +448,7 @@ static bool tls_has_rest(const struct wr_layer *l)
 	       SSL_has_pending(s->ssl);
 }
 
+/* One record, or several if the peer takes only shorter ones. */
 static int write_record(struct stream *s, const void *data, size_t len)
 {
 	int n = SSL_write(s->ssl, data, (int)len), rc;

@@ -4,6 +4,7 @@
 get an echo, sessions that are resumed, and scanners that grade it.  A tool that
 is not installed skips its test by name."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -109,6 +110,25 @@ class Sessions(ToolCase):
         # If it does not run for this second, it makes none.
         for kind in "-new", "-reuse":
             until(lambda: self.connections(kind) > 0, "a connection")
+
+    def test_s_client_with_short_records_gets_a_whole_file(self):
+        path = self.file("data")
+        with open(path, "wb") as file:
+            file.write(os.urandom(3_000_000))
+        with Server("file+tls@127.0.0.1:0", "--file", path,
+                    *self.options()) as server:
+            for version in "-tls1_2", "-tls1_3":
+                with self.subTest(version):
+                    result = subprocess.run(
+                        [OPENSSL, "s_client", "-quiet", version, "-maxfraglen",
+                         "512", "-connect", server.address(), "-CAfile",
+                         self.ca], timeout=DEADLINE, input=LINE,
+                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                        check=False)
+                    with open(path, "rb") as file:
+                        self.assertTrue(result.stdout.startswith(
+                            file.read()), len(result.stdout))
+            self.assertEqual(server.stop()[1]["completed"], 2)
 
     def test_s_client_resumes_with_each_version(self):
         session = self.file("session")

@@ -186,6 +186,33 @@ static int greet(weir_conn *c, void *arg)
 	return weir_conn_write(c, "hello\n", 6) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
 }
 
+/* A client may ask for records of at most 512 bytes (RFC 6066). */
+AS_EACH_KIND(a_client_with_short_records_gets_all_of_a_reply)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	struct weir_service service = service_as(kind, send_two_megabytes);
+	char *text = big_text();
+
+	for (int i = 0; i < 2; i++) {
+		SSL_CTX *ctx = client_context();
+		struct server *s = tls_serve(NULL, &service);
+		struct tls_client c;
+
+		SSL_CTX_set_max_proto_version(ctx, versions[i]);
+		ck_assert_int_eq(SSL_CTX_set_tlsext_max_fragment_length(
+					 ctx, TLSEXT_max_fragment_length_512),
+				 1);
+		c = tls_open(s, ctx);
+		tls_send(&c, "x", 1);
+		tls_expect(&c, text, BIG);
+		tls_expect_end(&c);
+		tls_abandon(&c);
+		expect_completed(s, 1);
+		SSL_CTX_free(ctx);
+	}
+	free(text);
+}
+
 AS_EACH_KIND(a_server_that_speaks_first_does_so_after_the_handshake)
 {
 	struct weir_service service = service_as(kind, echo);
@@ -692,6 +719,7 @@ int main(void)
 			 two_megabytes_are_echoed_in_pieces,
 			 a_reply_ends_with_close_notify_behind_all_of_it,
 			 a_file_is_sent_encrypted,
+			 a_client_with_short_records_gets_all_of_a_reply,
 			 a_server_that_speaks_first_does_so_after_the_handshake,
 			 the_handler_is_called_for_input_alone,
 			 a_flood_of_key_updates_ends_the_connection,
