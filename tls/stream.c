@@ -365,6 +365,8 @@ static int open_ssl(struct stream *s)
 	SSL_set_bio(s->ssl, bio, bio);
 	if (!s->tls->layer.speaks_first) {
 		SSL_set_accept_state(s->ssl);
+		SSL_set_verify(s->ssl, SSL_get_verify_mode(s->ssl),
+			       on_verified);
 		return 0;
 	}
 	SSL_set_connect_state(s->ssl);

@@ -488,6 +488,56 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 }
 END_TEST
 
+static struct weir_tls_info refused_client;
+static atomic_int refused_clients;
+
+static void note_refused(weir_conn *c, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(
+		weir_conn_tls(c, &refused_client, sizeof(refused_client)), 0);
+	atomic_fetch_add(&refused_clients, 1);
+}
+
+static void expect_refused_client(struct server *s, const char *sni,
+				  const char *pair, const char *names)
+{
+	int before = atomic_load(&refused_clients);
+
+	ck_assert(!is_served_as(s, sni, pair));
+	UNTIL(atomic_load(&refused_clients) > before);
+	ck_assert_str_ne(refused_client.why, "");
+	ck_assert_str_eq(refused_client.names, names);
+}
+
+/* For the log of a program. */
+START_TEST(the_names_of_a_refused_client_are_told)
+{
+	struct weir_service service = *echo_service();
+	weir_tls *tls =
+		server_for_clients(WEIR_TLS_REQUIRE_CLIENT, "first.example");
+	struct server *s;
+
+	tls_make_pair("b", "DNS:b.example", "ca");
+	tls_make_pair("own", "DNS:own.example", "");
+	tls_make_pair("other", "DNS:other.example,IP:192.0.2.1", "ca");
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 0);
+	service.unserved = note_refused;
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	s = serve(NULL, &service);
+	weir_tls_free(tls);
+	expect_refused_client(s, "a.example", "own", "own.example");
+	expect_refused_client(s, "a.example", "other",
+			      "other.example 192.0.2.1");
+	expect_refused_client(s, "b.example", "own", "own.example");
+	expect_refused_client(s, "a.example", NULL, "");
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
 static void replace_crl(struct server *s, const char *crl)
 {
 	weir_tls *tls = server_with_crl(crl);
@@ -1116,6 +1166,7 @@ int main(void)
 		a_client_that_was_revoked_is_not_served,
 		an_authority_without_a_list_is_told_and_its_clients_are_refused,
 		another_certificate_verifies_clients_like_the_first,
+		the_names_of_a_refused_client_are_told,
 		clients_have_one_of_the_names_or_are_not_served,
 		a_handler_reads_the_names_of_a_verified_client,
 		names_are_given_in_utf_8_without_control_characters,
