@@ -172,7 +172,7 @@ static int64_t handshake_at(const struct weir_conn *c)
 
 static bool waits_for_first_byte(const struct weir_conn *c)
 {
-	return c->in.received == 0 && !(c->rare & WR_RARE_RELAYED);
+	return c->in.received == 0 && !c->is_relayed;
 }
 
 uint8_t wr_conn_due_end(struct weir_conn *c)
@@ -262,6 +262,22 @@ void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at)
 		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 }
 
+/* connect(2) to AF_UNSPEC resets a TCP connection. */
+static bool reset_tcp(const struct weir_conn *c)
+{
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+
+	return c->is_tcp &&
+	       wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0;
+}
+
+/* Not once the end was sent to it: then the peer has the whole. */
+static bool reset_locked(const struct weir_conn *c)
+{
+	return c->fd >= 0 && c->out.end != WR_OUT_SHUT && reset_tcp(c);
+}
+
+/* A reset comes first: after a shutdown the peer may have seen an end. */
 static void cut_locked(struct weir_conn *c)
 {
 	bool is_gone = c->fd < 0 && !c->is_connecting && !c->is_spawned;
@@ -269,6 +285,8 @@ static void cut_locked(struct weir_conn *c)
 	if (is_gone || c->end >= WR_END_FIN_SENT)
 		return;
 	atomic_store(&c->is_cut, true);
+	if (c->is_relayed)
+		(void)reset_locked(c);
 	if (c->fd >= 0)
 		(void)wr_sys_shutdown(c->fd, SHUT_RDWR);
 }
@@ -280,33 +298,17 @@ void wr_conn_cut(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
-/* connect(2) to AF_UNSPEC resets a TCP connection. */
-static bool reset_tcp(const struct weir_conn *c)
-{
-	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
-
-	return c->is_tcp &&
-	       wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0;
-}
-
-static void reset_locked(const struct weir_conn *c)
-{
-	if (c->fd >= 0 && c->out.end != WR_OUT_SHUT)
-		(void)reset_tcp(c);
-}
-
 void wr_conn_reset(struct weir_conn *c)
 {
 	wr_word_lock(&c->lock);
-	reset_locked(c);
+	(void)reset_locked(c);
 	wr_word_unlock(&c->lock);
 }
 
-void wr_conn_cut_short(struct weir_conn *c)
+void wr_conn_set_relayed(struct weir_conn *c)
 {
 	wr_word_lock(&c->lock);
-	reset_locked(c);
-	cut_locked(c);
+	c->is_relayed = true;
 	wr_word_unlock(&c->lock);
 }
 
@@ -386,11 +388,22 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 	wr_conn_drop_data(c); /* after `closed`, which may set it */
 }
 
+/* The lock: other threads cut it, and shut its output down. */
+static bool reset_part(struct weir_conn *c)
+{
+	bool is_reset;
+
+	wr_word_lock(&c->lock);
+	is_reset = (c->out.file_error || c->is_relayed) && reset_locked(c);
+	wr_word_unlock(&c->lock);
+	return is_reset;
+}
+
 void wr_conn_hang_up(struct weir_conn *c)
 {
 	if (c->fd < 0) /* never connected, or detached */
 		return;
-	if (c->out.file_error && reset_tcp(c))
+	if (reset_part(c))
 		return;
 	/* close(2) does not end it if a child has a duplicate. */
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);

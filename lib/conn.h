@@ -75,8 +75,7 @@ enum {
 	WR_RARE_INPUT_OFF = 1 << 0, /* the handler is not called for input */
 	WR_RARE_END_GIVEN = 1 << 1, /* the handler knows that input has ended */
 	WR_RARE_TIMER = 1 << 2,	    /* weir_conn_set_timer() */
-	WR_RARE_PROXY = 1 << 3,	    /* its PROXY header has not come yet */
-	WR_RARE_RELAYED = 1 << 4    /* idle_ms replaces first_byte_ms */
+	WR_RARE_PROXY = 1 << 3	    /* its PROXY header has not come yet */
 };
 
 /* What the library adds to the count of the program's references. */
@@ -230,8 +229,9 @@ struct weir_conn {
 	bool is_unproven : 1;	   /* o: no message was given yet */
 	bool is_evicted : 1;	   /* o: it ends to make room */
 	bool has_no_place : 1;	   /* o: it counts against no limit */
-	bool may_block_close;	   /* o: the program may set SO_LINGER */
+	bool may_block_close : 1;  /* o: the program may set SO_LINGER */
 	bool shares_data;	   /* l: data lives as long as references */
+	bool is_relayed;	   /* l: see wr_conn_set_relayed() */
 	_Atomic uint8_t eviction;  /* a: enum wr_eviction */
 	_Atomic bool is_cut;	   /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;   /* a: in the ledger */
@@ -425,12 +425,13 @@ void wr_conn_cut(struct weir_conn *c);
 void wr_conn_try_cut(struct weir_conn *c);
 
 /*
- * Owner: wr_conn_cut(), with a reset unless the end of the output was sent: the
- * peer must not mistake a part for the whole.
+ * Its bytes are those of another peer.  A cut resets it unless the end of the
+ * output was sent: the peer must not mistake a part for the whole.  idle_ms
+ * replaces first_byte_ms.
  */
-void wr_conn_cut_short(struct weir_conn *c);
+void wr_conn_set_relayed(struct weir_conn *c);
 
-/* The reset alone. */
+/* The reset alone, unless the end was sent. */
 void wr_conn_reset(struct weir_conn *c);
 
 /* An error that the socket has returned, of a lost peer. */
@@ -459,7 +460,7 @@ int wr_conn_detach(struct weir_conn *c);
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome);
 
-/* End the output, with a reset if a file was cut off. */
+/* End the output, with a reset if a file or a relay was cut off. */
 void wr_conn_hang_up(struct weir_conn *c);
 
 /* All output is sent: end it; close, or linger until the peer has finished. */

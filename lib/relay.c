@@ -152,14 +152,14 @@ static int move_piece(struct relay *r, struct way *w)
 	if (n == 0)
 		n = output_error(w->from);
 	if (n < 0) {
-		wr_conn_cut_short(w->to);
+		wr_conn_cut(w->to);
 		return (int)n;
 	}
 	w->is_over = n == 0;
 	rc = n > 0 ? wr_conn_put(w->to, data, (size_t)n)
 		   : weir_conn_shutdown(w->to, SHUT_WR);
 	if (rc < 0)
-		wr_conn_cut_short(w->from);
+		wr_conn_cut(w->from);
 	if (rc < 0 || n == 0)
 		return rc;
 	if (buffered > 0)
@@ -187,7 +187,7 @@ static int move_turn(struct relay *r, struct way *w)
 	int rc = needs_flush(w->to) ? wr_conn_flush(w->to) : 0;
 
 	if (rc < 0)
-		wr_conn_cut_short(w->from);
+		wr_conn_cut(w->from);
 	else
 		rc = 1;
 	while (rc > 0 && !w->is_over && *w->bytes < end &&
@@ -243,7 +243,7 @@ static int check_peer(struct way *w)
 		rc = wr_conn_input_probe(w->from);
 	if (rc >= 0)
 		return 0;
-	wr_conn_cut_short(w->to);
+	wr_conn_cut(w->to);
 	return rc;
 }
 
@@ -326,12 +326,14 @@ static int run_relay(struct relay *r)
 	return rc;
 }
 
-/* The session may be cut while it waits, for events or for its turn. */
-static void pass_cut_on(struct relay *r)
+/*
+ * The session may be cut while it waits, for events or for its turn.  A stop
+ * that could not have the lock has left the cut of its socket to us.
+ */
+static void cut_both(struct relay *r)
 {
 	for (int i = 0; i < 2; i++)
-		if (!atomic_load(&r->ways[i].from->is_cut))
-			wr_conn_cut_short(r->ways[i].from);
+		wr_conn_cut(r->ways[i].from);
 }
 
 static bool has_been_idle(const struct relay *r)
@@ -349,14 +351,14 @@ static void end_both(struct relay *r)
 		if (r->ways[i].from->table)
 			wr_conn_reset(r->ways[i].from);
 		else
-			wr_conn_cut_short(r->ways[i].from);
+			wr_conn_cut(r->ways[i].from);
 }
 
 /* No peer may mistake a part for the whole. */
 static void tell_peers(struct relay *r, int rc)
 {
 	if (rc == -ECANCELED)
-		pass_cut_on(r);
+		cut_both(r);
 	if (rc == -ETIMEDOUT && !has_been_idle(r))
 		end_both(r);
 }
@@ -366,7 +368,7 @@ static void set_timeouts(struct weir_conn *c)
 {
 	c->call.timed_out = 0;
 	c->in.message_at = 0;
-	c->rare |= WR_RARE_RELAYED;
+	wr_conn_set_relayed(c);
 	c->timeout_ms[WR_TMO_FIRST_BYTE] = WEIR_NEVER;
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
 }

@@ -874,6 +874,28 @@ START_TEST(each_deadline_ends_a_relay_in_each_state)
 }
 END_TEST
 
+/* What is left is for the session's connection, or for weir_conn_free(). */
+START_TEST(output_that_a_relay_has_left_is_not_cut_off_by_an_end)
+{
+	for (int i = 0; i < 4; i++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .write_ms = 300, .buffer = 4096 };
+		int from = i % 2;
+
+		ends_open(&e, s, i / 2, 4096);
+		bring_about(&e, CLIENT_ENDED | UPSTREAM_ENDED |
+					(from ? CLIENT_FULL : UPSTREAM_FULL));
+		ends_expect(&e, 0, "after both ends");
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_msg(end_of_input(e.peer[!from]) == ECONNRESET,
+			      "case %d: a part has a clean end", i);
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
 /* To the client, until no more is taken.  How much has been. */
 static size_t send_from_here(const struct ends *e)
 {
@@ -1040,34 +1062,85 @@ START_TEST(a_reset_after_the_end_of_the_other_input_ends_the_relay)
 }
 END_TEST
 
-START_TEST(a_cut_of_the_client_resets_the_upstream)
+/* Four bytes from each peer have come to the other one; nothing is unsent. */
+static void relay_a_part(struct ends *e, struct server *s, int on_worker)
 {
-	for (int on_worker = 0; on_worker < 2; on_worker++) {
+	char part[4];
+
+	ends_open(e, s, on_worker, 0);
+	for (int i = 0; i < 2; i++) {
+		send_bytes(e->peer[i], sizeof(part));
+		ck_assert_int_eq(
+			recv(e->peer[!i], part, sizeof(part), MSG_WAITALL),
+			sizeof(part));
+	}
+	UNTIL(session_waits(s));
+}
+
+enum cut { STOP, CANCEL_CLIENT, CANCEL_UPSTREAM, CUTS };
+
+static void cut_relay(struct ends *e, struct server *s, enum cut cut)
+{
+	if (cut == STOP)
+		weir_server_stop(s->weir, 0);
+	else
+		ck_assert_int_eq(weir_ref_cancel(cut == CANCEL_CLIENT
+							 ? e->ref
+							 : e->upstream_ref),
+				 0);
+}
+
+/* Neither takes a part for the whole, whichever connection was cut. */
+START_TEST(each_peer_of_a_relay_that_is_cut_gets_a_reset)
+{
+	for (int i = 0; i < 2 * CUTS; i++) {
 		struct server *s =
 			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
 		struct ends e = { .result = 0 };
-		char part[4];
 
-		ends_open(&e, s, on_worker, 0);
-		send_bytes(e.peer[0], sizeof(part));
-		ck_assert_int_eq(
-			recv(e.peer[1], part, sizeof(part), MSG_WAITALL),
-			sizeof(part));
-		UNTIL(session_waits(s));
-		weir_server_stop(s->weir, 0);
-		ck_assert_int_eq(recv(e.peer[1], part, 1, 0), -1);
-		ck_assert_int_eq(errno, ECONNRESET);
+		relay_a_part(&e, s, i / CUTS);
+		cut_relay(&e, s, (enum cut)(i % CUTS));
+		for (int k = 0; k < 2; k++)
+			ck_assert_msg(end_of_input(e.peer[k]) == ECONNRESET,
+				      "cut %d: no reset for the %s", i,
+				      k ? "upstream" : "client");
 		ends_expect(&e, -ECANCELED, "after a cut");
 		ends_close(&e);
+		weir_server_stop(s->weir, WEIR_NEVER);
+		ck_assert_uint_eq(server_join_and_check(s).ledger.cut, 1);
+	}
+}
+END_TEST
+
+/* It has the whole. */
+START_TEST(a_peer_that_was_sent_the_end_gets_no_reset)
+{
+	for (int i = 0; i < 4 * CUTS; i++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .result = 0 };
+		int ended = i / CUTS % 2;
+		char byte;
+
+		relay_a_part(&e, s, i / CUTS / 2);
+		end_output(e.peer[ended]);
+		ck_assert_int_eq(recv(e.peer[!ended], &byte, 1, MSG_PEEK), 0);
+		UNTIL(session_waits(s));
+		cut_relay(&e, s, (enum cut)(i % CUTS));
+		ck_assert_int_eq(end_of_input(e.peer[ended]), ECONNRESET);
+		ck_assert_int_eq(end_of_input(e.peer[!ended]), 0);
+		ends_expect(&e, -ECANCELED, "after a cut");
+		ends_close(&e);
+		weir_server_stop(s->weir, WEIR_NEVER);
 		server_join_and_check(s);
 	}
 }
 END_TEST
 
-/* Bytes from the client to the upstream without a pause. */
+/* Bytes from one peer to the other one without a pause. */
 struct stream {
 	pthread_t threads[2];
-	struct ends *e;
+	int *from, *to;
 };
 
 static void *flood(void *arg)
@@ -1090,20 +1163,21 @@ static void *swallow(void *arg)
 	return (void *)(intptr_t)(n < 0 ? errno : 0);
 }
 
-static void stream_begin(struct stream *st, struct ends *e)
+static void stream_begin(struct stream *st, struct ends *e, int from)
 {
-	st->e = e;
-	pthread_create(&st->threads[0], NULL, flood, &e->peer[0]);
-	pthread_create(&st->threads[1], NULL, swallow, &e->peer[1]);
+	st->from = &e->peer[from];
+	st->to = &e->peer[!from];
+	pthread_create(&st->threads[0], NULL, flood, st->from);
+	pthread_create(&st->threads[1], NULL, swallow, st->to);
 }
 
-/* How it has ended for the upstream: errno, or 0. */
+/* How it has ended for the one that receives: errno, or 0. */
 static int stream_end(struct stream *st)
 {
 	void *error;
 
 	pthread_join(st->threads[1], &error);
-	shutdown(st->e->peer[0], SHUT_RDWR);
+	shutdown(*st->from, SHUT_RDWR);
 	pthread_join(st->threads[0], NULL);
 	return (int)(intptr_t)error;
 }
@@ -1119,7 +1193,7 @@ static void try_without_a_pause(enum deadline d, int on_worker)
 
 	e.lifetime[d == UPSTREAM_LIFETIME] = 1;
 	ends_open(&e, s, on_worker, 0);
-	stream_begin(&st, &e);
+	stream_begin(&st, &e, 0);
 	room.fd = e.peer[0];
 	UNTIL(poll(&room, 1, 0) == 0);
 	gate_open(&gate);
@@ -1140,7 +1214,7 @@ START_TEST(a_relay_without_a_pause_keeps_its_deadlines)
 END_TEST
 
 /* The session is most often cut while it waits for its turn. */
-static void cut_a_stream(int on_worker)
+static void cut_a_stream(int on_worker, int from, enum cut cut)
 {
 	enum { MUCH_MORE = 8 << 20 };
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
@@ -1148,22 +1222,25 @@ static void cut_a_stream(int on_worker)
 	struct stream st;
 
 	ends_open(&e, s, on_worker, 0);
-	stream_begin(&st, &e);
-	UNTIL(stats(s).bytes_in > MUCH_MORE);
-	ck_assert_int_eq(weir_ref_cancel(e.ref), 0);
-	ck_assert_msg(stream_end(&st) == ECONNRESET, "on a %s: no reset",
-		      on_worker ? "worker" : "stack");
+	stream_begin(&st, &e, from);
+	UNTIL(stats(s).bytes_in + stats(s).bytes_out > MUCH_MORE);
+	cut_relay(&e, s, cut);
+	ck_assert_msg(stream_end(&st) == ECONNRESET,
+		      "on a %s: no reset for the %s after cut %d",
+		      on_worker ? "worker" : "stack",
+		      from ? "client" : "upstream", (int)cut);
 	ends_expect(&e, -ECANCELED, "after a cut");
 	ends_close(&e);
-	server_stop_and_check(s);
+	weir_server_stop(s->weir, WEIR_NEVER);
+	server_join_and_check(s);
 }
 
-START_TEST(a_cut_of_a_busy_client_resets_the_upstream)
+START_TEST(a_cut_of_a_busy_relay_resets_the_peer_that_receives)
 {
-	for (int try = 0; try < 10; try++)
-		cut_a_stream(0);
-	for (int try = 0; try < 10; try++)
-		cut_a_stream(1);
+	for (int try = 0; try < 5; try++)
+		for (int i = 0; i < 4 * CUTS; i++)
+			cut_a_stream(i / CUTS / 2, i / CUTS % 2,
+				     (enum cut)(i % CUTS));
 }
 END_TEST
 
@@ -1187,13 +1264,15 @@ int main(void)
 		a_structure_of_a_later_version_is_relayed_if_nothing_new_is_set,
 		a_peer_that_takes_bytes_slowly_lives,
 		each_deadline_ends_a_relay_in_each_state,
+		output_that_a_relay_has_left_is_not_cut_off_by_an_end,
 		what_another_thread_sends_has_its_deadline,
 		what_another_thread_sends_goes_out_while_the_upstream_is_full,
 		a_cut_of_an_upstream_that_is_not_waited_for_ends_the_relay,
 		a_connection_that_has_ended_both_ways_costs_no_time,
 		a_reset_after_the_end_of_the_input_ends_the_relay,
 		a_reset_after_the_end_of_the_other_input_ends_the_relay,
-		a_cut_of_the_client_resets_the_upstream,
+		each_peer_of_a_relay_that_is_cut_gets_a_reset,
+		a_peer_that_was_sent_the_end_gets_no_reset,
 		a_relay_without_a_pause_keeps_its_deadlines,
-		a_cut_of_a_busy_client_resets_the_upstream);
+		a_cut_of_a_busy_relay_resets_the_peer_that_receives);
 }
