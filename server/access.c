@@ -23,7 +23,8 @@
 #include "journal.h"
 #include "out.h"
 
-#define PEER_TEXT 336 /* the client, and the proxy */
+#define NAME_TEXT 440 /* an address: a Unix path of control characters */
+#define PEER_TEXT (sizeof(" via ") + (size_t)2 * NAME_TEXT)
 
 struct access_log {
 	struct access_log *next;
@@ -55,16 +56,13 @@ static const char *const reasons[] = {
 
 static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])
 {
-	static const char via[] = " via ";
-	int len = weir_conn_peer(c, peer, PEER_TEXT);
+	int len = weir_conn_peer(c, peer, NAME_TEXT);
+	char via[NAME_TEXT];
 
-	if (len < 0) {
+	if (len < 0)
 		snprintf(peer, PEER_TEXT, "a client that has gone");
-		return peer;
-	}
-	if (weir_conn_via(c, peer + len + strlen(via),
-			  PEER_TEXT - (size_t)len - strlen(via)) > 0)
-		memcpy(peer + len, via, strlen(via));
+	else if (weir_conn_via(c, via, sizeof(via)) > 0)
+		snprintf(peer + len, PEER_TEXT - (size_t)len, " via %s", via);
 	return peer;
 }
 
@@ -279,7 +277,7 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 {
 	int64_t now = day_ms();
 	struct line l = { .len = 0 };
-	char peer[PEER_TEXT], duration[32];
+	char peer[NAME_TEXT], duration[32];
 	struct certificate_peer tls;
 
 	add_time(&l, "time", now);

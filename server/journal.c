@@ -18,6 +18,10 @@
 #include "../cli/text.h"
 #include "out.h"
 
+/* Room for the end of a connection, with three Unix paths. */
+#define LOG_TEXT 1536
+#define LOG_LINE (LOG_TEXT + 64) /* with the time and the level */
+
 static atomic_int journal_wanted = WEIR_LOG_INFO;
 static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
 static atomic_ulong dropped; /* not reported yet */
@@ -114,7 +118,7 @@ unsigned long long journal_dropped(void)
 
 static bool journal_write(int level, const char *text)
 {
-	char line[1024];
+	char line[LOG_LINE];
 	struct timespec now;
 	struct tm utc;
 	size_t len = 0;
@@ -171,7 +175,7 @@ bool limit_allows(struct limit *l)
 
 static void log_formatted(int level, const char *format, va_list ap)
 {
-	char text[768];
+	char text[LOG_TEXT];
 
 	vsnprintf(text, sizeof(text), format, ap);
 	journal_sink(NULL, level, text);

@@ -5,6 +5,7 @@ and with HAProxy, nginx, hitch, curl and weir-client load, as far as they are
 installed."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -131,6 +132,68 @@ class Headers(TestCase):
     def gone(self, client):
         with contextlib.suppress(ConnectionResetError):
             self.assertEqual(read_all(client), b"")
+
+
+class UnixNames(TestCase):
+    """A client of a Unix socket chooses the text of both addresses: that of its
+    header and that of its own socket."""
+
+    MOST = 107 # bytes of a name
+
+    @staticmethod
+    def header(path):
+        """Of a client with that path, at most 108 bytes."""
+        return SIGNATURE + b"\x21\x31\0\xd8" + path.ljust(
+            108, b"\0") + b"/t".ljust(108, b"\0")
+
+    @staticmethod
+    def logged(name):
+        """Of a path, as the log writes it."""
+        return b"unix:" + re.sub(
+            b"[^ -~]", lambda match: b"\\x%02x" % match.group()[0], name)
+
+    def check(self, server, source, name):
+        """A client with these two has its lines, and is served."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE)
+            client.bind(b"\0" + name)
+            client.connect(server.address().split(":", 1)[1])
+            client.sendall(self.header(source))
+            self.assertEqual(say(client, b"hello\n"), b"hello\n")
+        line = re.escape(b" from %s via %s to echo@%s" % (
+            self.logged(source), self.logged(b"@" + name),
+            server.address().encode()))
+        server.logs(line + b"$")
+        server.logs(line + rb" ended after .*: the client has closed$")
+
+    def name(self, of):
+        """That nobody else has, as long as a name may be."""
+        unique = b"%d.%d." % (os.getpid(), id(self))
+        return unique + of * (self.MOST - len(unique))
+
+    def test_names_of_each_length_are_logged(self):
+        path = self.folder() + "/s"
+        sources = [b"\x01" * 81 + b"a" * more for more in range(8)]
+        for of in b"n", b"\x02", b"\xff":
+            # Each second has room for the lines of 50 clients.
+            with Server("echo+proxy@unix:" + path) as server:
+                for source in b"a", *sources, b"\x01" * 107, b"\xff" * 108:
+                    self.check(server, source, self.name(of))
+                self.assertEqual(server.stop()[0], 0)
+
+    def test_the_access_log_has_both(self):
+        path = self.folder() + "/s"
+        source, name = b"\x01" * 108, self.name(b"\x02")
+        with Server("echo+proxy@unix:" + path, "--access-log", "all",
+                    "--access-log-format", "json") as server:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.bind(b"\0" + name)
+                client.connect(path)
+                client.sendall(self.header(source))
+                say(client, b"hello\n")
+            line = json.loads(server.logs(rb"^{.*}\n").group())
+            self.assertEqual(line["peer"], self.logged(source).decode())
+            self.assertEqual(line["via"], self.logged(b"@" + name).decode())
 
 
 class Options(TestCase):
