@@ -17,13 +17,13 @@
 
 /*
  * Each connection and each worker needs a descriptor, and another to send a
- * file.  Descriptors for refused clients are optional: without them, clients
- * are refused one after the other.
+ * file or for the other side of a relay.  Descriptors for refused clients are
+ * optional: without them, clients are refused one after the other.
  */
 void descriptors_allow(const struct options *o, const struct listeners *l)
 {
 	const struct weir_config *c = &o->config;
-	rlim_t each = listeners_use(l, SERVICE_FILE) ? 2 : 1;
+	rlim_t each = listeners_use(l, SERVICE_FILE | SERVICE_UPSTREAM) ? 2 : 1;
 	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
 		      l->count + OTHER_DESCRIPTORS +
 		      (o->status ? STATUS_DESCRIPTORS : 0) +

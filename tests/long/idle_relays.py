@@ -3,9 +3,9 @@
 """Ten thousand pairs that weir-server relays, and that say nothing.
 
 They take no thread, and at most 20 KiB of resident memory each: two
-connections and a stack.  A newcomer is served at once, and each pair still
-passes bytes on.  The figure of HAProxy for the same pairs is printed beside, if
-it is installed."""
+connections and a stack.  The relay raises its limit on descriptors itself.  A
+newcomer is served at once, and each pair still passes bytes on.  The figure of
+HAProxy for the same pairs is printed beside, if it is installed."""
 
 import contextlib
 import os
@@ -96,6 +96,13 @@ class HAProxy:
 
 
 class Relay(Server):
+    """It begins with the soft limit of a shell."""
+
+    def __init__(self, *args):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        super().__init__(*args, preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (min(1024, hard), hard)))
+
     def client(self, source):
         host, port = self.address().rsplit(":", 1)
         return socket.create_connection((host, int(port)), DEADLINE,

@@ -218,6 +218,24 @@ class Descriptors(TestCase):
                 server.stop()
                 self.assertNotIn(b"descriptors", server.err.rest())
 
+    def test_each_connection_of_a_relay_needs_two(self):
+        clients = 60
+        with Server() as upstream:
+            relay = "relay@127.0.0.1:0", "--to", upstream.address()
+            with Server("-w", "2", "-m", str(clients), *relay,
+                        **self.limited(64, 4096)) as server:
+                # Besides, a client may be dialled for at several addresses.
+                self.assertGreaterEqual(self.soft_limit(server),
+                                        2 * clients + self.open_now(server))
+                for client in self.converse(server, clients):
+                    client.close()
+                server.stop()
+                self.assertNotIn(b"descriptors", server.err.rest())
+            with Server("-w", "2", "-m", "100", *relay,
+                        **self.limited(256, 256)) as server:
+                server.logs(rb" warning 256 descriptors are allowed, 2\d\d are "
+                            rb"needed for 100 connections and 2 workers; ")
+
     def test_a_reload_raises_the_limit(self):
         path = self.folder() + "/config"
         with open(path, "w") as file:
