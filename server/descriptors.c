@@ -29,14 +29,16 @@ void descriptors_allow(const struct options *o, const struct listeners *l)
 		      (o->status ? STATUS_DESCRIPTORS : 0) +
 		      (o->agent ? AGENT_DESCRIPTORS : 0);
 	rlim_t want = need;
-	struct rlimit limit;
+	struct rlimit limit, raised;
 
 	if (c->overload == WEIR_REFUSE)
 		want += REFUSED_DESCRIPTORS;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
 		return;
-	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	raised = limit;
+	raised.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+		limit = raised;
 	if (limit.rlim_cur < need)
 		journal(WEIR_LOG_WARNING,
 			"%llu descriptors are allowed, %llu are needed for %d "

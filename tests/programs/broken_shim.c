@@ -9,6 +9,7 @@
  * BROKEN_OPEN in the others after that many ms.
  * BROKEN_ACCEPT is a path: once it exists, accept4() does not return.
  * BROKEN_PID is for how many ms getpid() takes in the first thread.
+ * BROKEN_LIMIT is set: setrlimit() is denied.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
  * BROKEN_NAMES is set: each name has the loopback addresses of both families.
  * BROKEN_MEMORY is a path: a thread but the first that opens it gets nothing
@@ -33,7 +34,7 @@
 static atomic_int threads;
 static int last, pause_ms, lookup_ms, open_ms, memory_call;
 static const char *file = "", *accept_file = "", *memory_file = "";
-static bool has_both;
+static bool has_both, keeps_limits;
 static _Thread_local int memory_left; /* calls of calloc(); 0: none fails */
 
 __attribute__((constructor)) static void shim_load(void)
@@ -54,6 +55,7 @@ __attribute__((constructor)) static void shim_load(void)
 	lookup_ms = lookup ? atoi(lookup) : 0;
 	open_ms = slowly ? atoi(slowly) : 0;
 	has_both = getenv("BROKEN_NAMES") != NULL;
+	keeps_limits = getenv("BROKEN_LIMIT") != NULL;
 	memory_file = memory ? memory : "";
 	memory_call = call ? atoi(call) : 0;
 }
@@ -122,6 +124,32 @@ pid_t getpid(void)
 	if (pause_ms > 0 && gettid() == pid)
 		(void)poll(NULL, 0, pause_ms);
 	return pid;
+}
+
+static int shim_setrlimit(const char *name, int what, const void *limit)
+{
+	int (*next)(int what, const void *limit);
+
+	if (keeps_limits) {
+		errno = EPERM;
+		return -1;
+	}
+	*(void **)&next = dlsym(RTLD_NEXT, name);
+	return next(what, limit);
+}
+
+/* Their types differ between C libraries, and so does the one that is used. */
+int setrlimit(int what, const void *limit);
+int setrlimit64(int what, const void *limit);
+
+int setrlimit(int what, const void *limit)
+{
+	return shim_setrlimit("setrlimit", what, limit);
+}
+
+int setrlimit64(int what, const void *limit)
+{
+	return shim_setrlimit("setrlimit64", what, limit);
 }
 
 int open(const char *path, int flags, ...)

@@ -166,7 +166,7 @@ class Memory(Broken):
         self.assertGreater(results.count(True), 5, results)
 
 
-class Descriptors(TestCase):
+class Descriptors(Broken):
     """The soft limit is raised to what the command line asks for."""
 
     def limited(self, soft, hard):
@@ -197,6 +197,14 @@ class Descriptors(TestCase):
                         rb"for 100 connections and 2 workers; ")
             for client in self.converse(server, 3):
                 client.close()
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_too_few_are_told_if_the_limit_stays(self):
+        with Server("-w", "2", "-m", "100", env=self.broken(BROKEN_LIMIT="1"),
+                    **self.limited(64, 4096)) as server:
+            server.logs(rb" warning 64 descriptors are allowed, \d+ are needed "
+                        rb"for 100 connections and 2 workers; ")
+            self.assertEqual(self.soft_limit(server), 64)
             self.assertEqual(server.stop()[0], 0)
 
     def test_as_many_as_are_needed_are_taken(self):
