@@ -353,6 +353,14 @@ int wr_sys_socket(int domain, int type, int protocol)
 	return result(socket(domain, type | SOCK_CLOEXEC, protocol));
 }
 
+int wr_sys_socketpair(int domain, int type, int ret[2])
+{
+	int rc = FAULT(socketpair, NULL);
+
+	return rc < 0 ? rc
+		      : result(socketpair(domain, type | SOCK_CLOEXEC, 0, ret));
+}
+
 int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	int rc = FAULT(bind, NULL);

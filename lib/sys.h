@@ -25,8 +25,8 @@
 
 /* clang-format off */
 #define WR_SYS_CALLS(X)                                                        \
-	X(alloc) X(socket) X(bind) X(listen) X(accept4) X(connect)             \
-	X(getsockname) X(getpeername) X(setsockopt) X(getsockopt)              \
+	X(alloc) X(socket) X(socketpair) X(bind) X(listen) X(accept4)          \
+	X(connect) X(getsockname) X(getpeername) X(setsockopt) X(getsockopt)   \
 	X(shutdown) X(recv) X(sendmsg) X(sendfile) X(poll) X(epoll_create)     \
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
@@ -76,6 +76,7 @@ int wr_sys_resident(void *p, size_t size, unsigned char *ret);
 void wr_sys_discard(void *p, size_t size); /* they become zeros */
 
 int wr_sys_socket(int domain, int type, int protocol);
+int wr_sys_socketpair(int domain, int type, int ret[2]);
 int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int wr_sys_listen(int fd, int backlog);
 int wr_sys_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);

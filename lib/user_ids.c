@@ -10,18 +10,20 @@
 #include "sys.h"
 
 /*
- * An id that is not mapped is refused before one that belongs to somebody else,
- * and that before the missing peer.
+ * An id that is not mapped is refused before one that belongs to somebody else.
+ * systemd's RestrictAddressFamilies= may forbid socket(2) of AF_UNIX, but never
+ * socketpair(2).
  */
 int wr_ids_are_mapped(uid_t uid, gid_t gid)
 {
-	int fd = wr_sys_socket(AF_UNIX, SOCK_DGRAM, 0), rc;
+	int ends[2], rc = wr_sys_socketpair(AF_UNIX, SOCK_DGRAM, ends);
 
-	if (fd < 0)
-		return fd;
-	rc = wr_sys_send_ids(fd, uid, gid);
-	wr_sys_close(fd);
-	if (rc == -EPERM || rc == -ENOTCONN)
+	if (rc < 0)
+		return rc;
+	rc = wr_sys_send_ids(ends[0], uid, gid);
+	wr_sys_close(ends[0]);
+	wr_sys_close(ends[1]);
+	if (rc >= 0 || rc == -EPERM)
 		return 1;
 	return rc == -EINVAL ? 0 : rc;
 }

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: MIT
 """weir-server and its clients: rules, limits of an address, reloads."""
 
+import errno
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 import traceback
 import unittest
 
-from weirtest import DEADLINE, Server, connect, main, read_all, run, until
+from weirtest import (DEADLINE, Server, connect, main, passing, read_all, run,
+                      until)
 
 REFUSAL = b"busy, try later\n"
 
@@ -192,6 +195,30 @@ class Access(unittest.TestCase):
                     "--greeting", "hello"):
             for user, answer in ((1002, b""), (1001, b"hello")):
                 self.assertEqual(greeting(name, user), answer)
+
+    def test_rules_for_users_need_no_new_unix_socket(self):
+        """As with RestrictAddressFamilies= of systemd, which leaves sockets
+        alone that are passed."""
+        deny = [os.environ["WEIR_DENY"], "socket", str(errno.EAFNOSUPPORT)]
+        if subprocess.run(deny + ["/bin/true"]).returncode == 77:
+            self.skipTest("no filter of system calls can be set here")
+        path = os.path.join(self.folder, "socket")
+        with socket.create_server(("127.0.0.1", 0)) as tcp, \
+                socket.socket(socket.AF_UNIX) as unix:
+            unix.bind(path)
+            unix.listen()
+            where = "127.0.0.1:%d" % tcp.getsockname()[1]
+            for rule, served in ("deny", False), ("allow", True):
+                under = passing([tcp, unix], "tcp:unix")
+                under["under"] = deny + under["under"]
+                with Server("--access", "%s uid:%d" % (rule, os.getuid()),
+                            "echo@fd:tcp", "echo@fd:unix", **under):
+                    with connect(where) as sock:
+                        self.assertTrue(echoes(sock))
+                    with connect("unix:" + path) as sock:
+                        self.assertEqual(
+                            echoes(sock) if served else read_all(sock),
+                            served or b"")
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ const int *sweep_errors(enum wr_sys_call call)
 	case WR_SYS_cond_init:
 		ERRORS(-EAGAIN);
 	case WR_SYS_socket:
+	case WR_SYS_socketpair:
 		ERRORS(-EMFILE, -ENOBUFS);
 	case WR_SYS_bind:
 		ERRORS(-EADDRINUSE, -EADDRNOTAVAIL);

@@ -327,13 +327,25 @@ START_TEST(a_rule_for_an_id_that_is_not_mapped_is_refused)
 }
 END_TEST
 
+START_TEST(a_rule_for_a_user_needs_no_new_unix_socket)
+{
+	weir_access *a = NULL;
+
+	faults_install();
+	fail_calls_from(WR_SYS_socket, 1, -EAFNOSUPPORT);
+	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", NULL, 0), 0);
+	weir_access_unref(a);
+	faults_clear();
+}
+END_TEST
+
 START_TEST(an_id_that_cannot_be_looked_up_is_told)
 {
 	weir_access *a = NULL;
 	char why[64] = "";
 
 	faults_install();
-	fail_nth_call(WR_SYS_socket, 1, -EMFILE);
+	fail_nth_call(WR_SYS_socketpair, 1, -EMFILE);
 	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", why, sizeof(why)),
 			 -EMFILE);
 	ck_assert_str_eq(why, weir_strerror(-EMFILE));
@@ -519,6 +531,7 @@ int main(void)
 		random_rules_decide_as_a_scan_from_the_top_does,
 		rules_for_users_and_groups_decide_about_unix_sockets,
 		a_rule_for_an_id_that_is_not_mapped_is_refused,
+		a_rule_for_a_user_needs_no_new_unix_socket,
 		an_id_that_cannot_be_looked_up_is_told,
 		a_wrong_line_is_told_with_its_number,
 		a_file_that_cannot_be_read_is_told,

@@ -54,6 +54,7 @@ static ssize_t make(enum wr_sys_call call)
 	pthread_t thread;
 	struct stat st;
 	sigset_t set;
+	int fds[2];
 
 	sigemptyset(&set);
 	switch (call) {
@@ -65,6 +66,8 @@ static ssize_t make(enum wr_sys_call call)
 		return -EXDEV;
 	case WR_SYS_socket:
 		return wr_sys_socket(AF_UNIX, SOCK_STREAM, 0);
+	case WR_SYS_socketpair:
+		return wr_sys_socketpair(AF_UNIX, SOCK_STREAM, fds);
 	case WR_SYS_bind:
 		return wr_sys_bind(-1, &any, len);
 	case WR_SYS_listen:
