@@ -62,6 +62,7 @@ struct reader {
 	struct list v4, v6, users, groups;
 	uint32_t number;   /* of the rule */
 	bool maps_all_ids; /* false: not known */
+	bool is_explained;
 	int line;
 	char *why;
 	size_t cap;
@@ -170,11 +171,12 @@ struct wr_source_limits wr_access_limits(const weir_access *a)
 }
 
 WEIR_PRINTF(2, 3)
-static int access_refuse(const struct reader *r, const char *format, ...)
+static int access_refuse(struct reader *r, const char *format, ...)
 {
 	va_list ap;
 	int n;
 
+	r->is_explained = true;
 	if (r->why == NULL || r->cap == 0)
 		return -EINVAL;
 	n = snprintf(r->why, r->cap, "line %d: ", r->line);
@@ -245,29 +247,47 @@ static int maps_all_ids(struct reader *r)
 	return rc;
 }
 
+static int refuse_unmapped(struct reader *r, const char *text)
+{
+	int rc = wr_ids_are_mapped(geteuid(), getegid());
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0)
+		return access_refuse(r,
+				     "'%s': such a rule needs a user namespace "
+				     "that maps the user and the group of this "
+				     "process",
+				     text);
+	return access_refuse(r,
+			     "'%s': this user namespace does not map that id, "
+			     "so clients with it have %d",
+			     text, WR_ID_OVERFLOW);
+}
+
 /* Where clients cannot be told by an id, its rule would fail silently. */
 static int check_id(struct reader *r, const char *text, bool is_user,
 		    uint32_t id)
 {
 	int rc = maps_all_ids(r);
 
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	rc = is_user ? wr_ids_are_mapped(id, getegid())
-		     : wr_ids_are_mapped(geteuid(), id);
-	if (rc < 0)
-		return rc;
+	if (rc == 0 && id == WR_ID_OVERFLOW)
+		return access_refuse(
+			r,
+			"'%s': all clients with an id that this "
+			"user namespace does not map have that one",
+			text);
 	if (rc == 0)
-		return access_refuse(r,
-				     "'%s': this user namespace does not map "
-				     "that id, so clients with it have %d",
-				     text, WR_ID_OVERFLOW);
-	if (id == WR_ID_OVERFLOW)
-		return access_refuse(r,
-				     "'%s': clients that this user namespace "
-				     "does not map have that id, too",
-				     text);
-	return 0;
+		rc = is_user ? wr_ids_are_mapped(id, getegid())
+			     : wr_ids_are_mapped(geteuid(), id);
+	if (rc == 0)
+		return refuse_unmapped(r, text);
+	if (rc < 0)
+		(void)access_refuse(r,
+				    "'%s': cannot ask whether this user "
+				    "namespace maps that id: %s",
+				    text, weir_strerror(rc));
+	return rc < 0 ? rc : 0;
 }
 
 static int add_id(struct reader *r, struct list *ids, const char *text,
@@ -582,32 +602,6 @@ static void access_free(weir_access *a)
 	wr_sys_free(a);
 }
 
-static int access_make(weir_access **ret, const char *text, size_t len,
-		       char *why, size_t cap)
-{
-	struct reader r = { .why = why, .cap = cap };
-	int rc;
-
-	r.ret = wr_sys_alloc(sizeof(*r.ret));
-	if (r.ret == NULL)
-		return -ENOMEM;
-	atomic_store(&r.ret->refs, 1);
-	r.ret->limits.v4_bits = 32;
-	r.ret->limits.v6_bits = 64;
-	rc = read_lines(&r, text, len);
-	if (rc == 0)
-		rc = compile(&r);
-	wr_sys_free(r.v4.all);
-	wr_sys_free(r.v6.all);
-	wr_sys_free(r.users.all);
-	wr_sys_free(r.groups.all);
-	if (rc < 0)
-		access_free(r.ret);
-	else
-		*ret = r.ret;
-	return rc;
-}
-
 static void explain(int rc, char *why, size_t cap)
 {
 	if (why && cap > 0)
@@ -616,12 +610,37 @@ static void explain(int rc, char *why, size_t cap)
 					     : weir_strerror(rc));
 }
 
-static int make_or_explain(weir_access **ret, const char *text, size_t len,
-			   char *why, size_t cap)
+static int access_read(struct reader *r, const char *text, size_t len)
 {
-	int rc = access_make(ret, text, len, why, cap);
+	int rc;
 
-	if (rc < 0 && rc != -EINVAL) /* else a line is explained */
+	r->ret = wr_sys_alloc(sizeof(*r->ret));
+	if (r->ret == NULL)
+		return -ENOMEM;
+	atomic_store(&r->ret->refs, 1);
+	r->ret->limits.v4_bits = 32;
+	r->ret->limits.v6_bits = 64;
+	rc = read_lines(r, text, len);
+	if (rc == 0)
+		rc = compile(r);
+	wr_sys_free(r->v4.all);
+	wr_sys_free(r->v6.all);
+	wr_sys_free(r->users.all);
+	wr_sys_free(r->groups.all);
+	if (rc < 0)
+		access_free(r->ret);
+	return rc;
+}
+
+static int access_make(weir_access **ret, const char *text, size_t len,
+		       char *why, size_t cap)
+{
+	struct reader r = { .why = why, .cap = cap };
+	int rc = access_read(&r, text, len);
+
+	if (rc == 0)
+		*ret = r.ret;
+	else if (!r.is_explained)
 		explain(rc, why, cap);
 	return rc;
 }
@@ -632,7 +651,7 @@ int weir_access_new(weir_access **ret, const char *text, char *why, size_t cap)
 
 	if (ret == NULL || text == NULL)
 		return -EINVAL;
-	return make_or_explain(ret, text, strlen(text), why, cap);
+	return access_make(ret, text, strlen(text), why, cap);
 }
 
 /* All of a regular file, which may grow or shrink. */
@@ -685,7 +704,7 @@ int weir_access_load(weir_access **ret, const char *path, char *why, size_t cap)
 	if (rc < 0)
 		explain(rc, why, cap);
 	else
-		rc = make_or_explain(ret, text, len, why, cap);
+		rc = access_make(ret, text, len, why, cap);
 	wr_sys_free(text);
 	return rc;
 }

@@ -755,8 +755,9 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
  * client when it connected.  Rules for networks apply only to TCP clients, and
  * those for users and groups only to clients of Unix sockets.  In a user
  * namespace that does not map all ids, a rule for one that it does not map, or
- * for 65534, as which all these appear, is -EINVAL.  limit and rate may be
- * given once; limit replaces max_per_source.  A file is at most 64 MiB long.
+ * for 65534, as which all these appear, is -EINVAL; so is any rule for an id if
+ * it does not map the user and the group of this process.  limit and rate may
+ * be given once; limit replaces max_per_source.  A file is at most 64 MiB long.
  *
  * If why is not NULL, it gets at most cap bytes of text with the NUL, such as
  * "line 3: '10.0.0.1/8': bits are set behind the prefix".  The caller frees the

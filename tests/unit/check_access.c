@@ -267,9 +267,9 @@ static int read_rules_in_namespace(int parent, const char *text,
 	return 1;
 }
 
-/* Only root may map more than its own id.  False: it must not here. */
-static bool expect_in_namespace(const char *map, const char *text,
-				const char *expected)
+/* Only root may map more than its own id, or a group.  False: it must not. */
+static bool expect_in_namespace(const char *uid_map, const char *gid_map,
+				const char *text, const char *expected)
 {
 	bool is_mapped = false;
 	int ends[2], status;
@@ -285,8 +285,8 @@ static bool expect_in_namespace(const char *map, const char *text,
 	}
 	close(ends[1]);
 	if (read(ends[0], &byte, 1) == 1)
-		is_mapped = write_map(child, "uid_map", map) &&
-			    write_map(child, "gid_map", map);
+		is_mapped = write_map(child, "uid_map", uid_map) &&
+			    (!gid_map || write_map(child, "gid_map", gid_map));
 	if (is_mapped)
 		ck_assert_int_eq(write(ends[0], &byte, 1), 1);
 	close(ends[0]);
@@ -299,7 +299,8 @@ static bool expect_in_namespace(const char *map, const char *text,
 	": this user namespace does not map that id, so clients with it "      \
 	"have 65534"
 #define SHARED                                                                 \
-	": clients that this user namespace does not map have that id, too"
+	": all clients with an id that this user namespace does not map have " \
+	"that one"
 
 START_TEST(a_rule_for_an_id_that_is_not_mapped_is_refused)
 {
@@ -313,6 +314,7 @@ START_TEST(a_rule_for_an_id_that_is_not_mapped_is_refused)
 		{ "0 0 65536\n", "exempt uid:1001\ndeny gid:65533", "" },
 		{ "0 0 65536\n", "allow uid:65534",
 		  "line 1: 'uid:65534'" SHARED },
+		{ "0 0 1\n", "allow uid:65534", "line 1: 'uid:65534'" SHARED },
 		{ "0 0 65536\n", "allow gid:65536",
 		  "line 1: 'gid:65536'" NOT_MAPPED },
 		{ "0 0 4294967295\n", "allow uid:65534\ndeny gid:4294967294",
@@ -322,8 +324,27 @@ START_TEST(a_rule_for_an_id_that_is_not_mapped_is_refused)
 	if (geteuid() != 0)
 		return;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (!expect_in_namespace(all[i].map, all[i].text, all[i].why))
+		if (!expect_in_namespace(all[i].map, all[i].map, all[i].text,
+					 all[i].why))
 			return;
+}
+END_TEST
+
+/* The kernel is asked about a user and a group at once. */
+START_TEST(a_namespace_without_our_group_is_the_reason)
+{
+	char map[64], text[16], why[256];
+
+	snprintf(map, sizeof(map), "1 %u 1\n", geteuid());
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), "deny %cid:1", "ug"[i]);
+		snprintf(why, sizeof(why),
+			 "line 1: '%cid:1': such a rule needs a user namespace "
+			 "that maps the user and the group of this process",
+			 "ug"[i]);
+		if (!expect_in_namespace(map, NULL, text, why))
+			return;
+	}
 }
 END_TEST
 
@@ -339,19 +360,32 @@ START_TEST(a_rule_for_a_user_needs_no_new_unix_socket)
 }
 END_TEST
 
+#define NOT_ASKED                                                              \
+	"line 2: 'uid:1': cannot ask whether this user namespace maps that "   \
+	"id: "
+
 START_TEST(an_id_that_cannot_be_looked_up_is_told)
 {
+	static const struct {
+		enum wr_sys_call call;
+		int error;
+	} all[] = {
+		{ WR_SYS_socketpair, -EMFILE },
+		{ WR_SYS_sendmsg, -ENOMEM },
+	};
+	char why[128] = "", expected[128];
 	weir_access *a = NULL;
-	char why[64] = "";
 
 	faults_install();
-	fail_nth_call(WR_SYS_socketpair, 1, -EMFILE);
-	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", why, sizeof(why)),
-			 -EMFILE);
-	ck_assert_str_eq(why, weir_strerror(-EMFILE));
-	fail_nth_call(WR_SYS_sendmsg, 1, -ENOMEM);
-	ck_assert_int_eq(weir_access_new(&a, "deny uid:1", why, sizeof(why)),
-			 -ENOMEM);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(expected, sizeof(expected), NOT_ASKED "%s",
+			 weir_strerror(all[i].error));
+		fail_nth_call(all[i].call, 1, all[i].error);
+		ck_assert_int_eq(
+			weir_access_new(&a, "\ndeny uid:1", why, sizeof(why)),
+			all[i].error);
+		ck_assert_str_eq(why, expected);
+	}
 	faults_clear();
 	ck_assert_ptr_null(a);
 }
@@ -531,6 +565,7 @@ int main(void)
 		random_rules_decide_as_a_scan_from_the_top_does,
 		rules_for_users_and_groups_decide_about_unix_sockets,
 		a_rule_for_an_id_that_is_not_mapped_is_refused,
+		a_namespace_without_our_group_is_the_reason,
 		a_rule_for_a_user_needs_no_new_unix_socket,
 		an_id_that_cannot_be_looked_up_is_told,
 		a_wrong_line_is_told_with_its_number,
