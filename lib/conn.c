@@ -353,6 +353,24 @@ bool wr_conn_is_lost(struct weir_conn *c, int error)
 	return is_loss(error) && (error == c->in.error || error == out_error);
 }
 
+int wr_conn_gone_error(const struct weir_conn *c)
+{
+	return atomic_load(&c->is_cut) ? -ECANCELED : -ECONNRESET;
+}
+
+/* "The kernel tells a reset once" (conn_input.c) */
+int wr_conn_peek(struct weir_conn *c)
+{
+	char byte;
+	ssize_t n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
+
+	if (n < 0 && is_loss((int)n))
+		c->in.is_lost = true;
+	if (c->is_tcp && c->in.is_lost)
+		return wr_conn_gone_error(c);
+	return n != -EAGAIN; /* the next read reports an error */
+}
+
 static void end_locked(struct weir_conn *c, int end)
 {
 	wr_assert(end >= c->end);

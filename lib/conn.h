@@ -437,6 +437,12 @@ void wr_conn_reset(struct weir_conn *c);
 /* An error that the socket has returned, of a lost peer. */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
+/* Of a connection whose peer is gone: -ECONNRESET, or -ECANCELED for a cut. */
+int wr_conn_gone_error(const struct weir_conn *c);
+
+/* As wr_conn_input_probe(), without poll(2), which may be refused. */
+int wr_conn_peek(struct weir_conn *c);
+
 void wr_conn_begin_close(struct weir_conn *c);
 
 bool wr_conn_has_close_callbacks(const struct weir_conn *c);
@@ -570,6 +576,15 @@ int wr_conn_check_room(struct weir_conn *c);
  * weir_dial(), also as wr_conn_check_other(), which heeds is_firm.
  */
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
+
+/*
+ * poll(2), also under an RLIMIT_NOFILE below count: then for fewer, or none,
+ * and briefly.  -EINVAL: it took not even the first.
+ */
+int wr_conn_poll_within_limit(struct pollfd *fds, int count, int timeout_ms);
+
+/* Sets revents of c; room may stay unseen.  1: an event is there; 0; -errno. */
+int wr_conn_look(struct weir_conn *c, struct pollfd *of);
 
 /* The session that runs in the calling thread; NULL. */
 struct weir_conn *wr_conn_session(void);

@@ -54,10 +54,9 @@ int wr_conn_input_probe(struct weir_conn *c)
 	int rc = wr_sys_poll(&pfd, 1, 0);
 
 	if (rc < 0)
-		return 1; /* the next read reports it */
-	/* It may be our shutdown. */
+		return wr_conn_peek(c);
 	if (rc > 0 && is_gone(c, pfd.revents))
-		return atomic_load(&c->is_cut) ? -ECANCELED : -ECONNRESET;
+		return wr_conn_gone_error(c);
 	return rc > 0 && pfd.revents != POLLERR;
 }
 

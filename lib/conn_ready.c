@@ -146,6 +146,16 @@ static bool look_at(struct weir_poll *p, short found)
 	return rc == WR_FLUSH_YIELDED;
 }
 
+/* "poll(2) refuses more descriptors than RLIMIT_NOFILE" (conn_wait.c) */
+static int look_one_by_one(struct wait *w)
+{
+	int rc = 0;
+
+	for (int i = 0; rc >= 0 && i < w->count; i++)
+		rc = wr_conn_look(w->list[i].conn, &w->fds[i]);
+	return rc;
+}
+
 /* How many are ready; 0; -errno.  -EINTR: look again. */
 static int look_at_all(struct wait *w)
 {
@@ -155,6 +165,8 @@ static int look_at_all(struct wait *w)
 	for (int i = 0; i < w->count; i++)
 		w->fds[i] = poll_events_of(&w->list[i], false);
 	rc = wr_sys_poll(w->fds, (nfds_t)w->count, 0);
+	if (rc == -EINVAL)
+		rc = look_one_by_one(w);
 	if (rc < 0)
 		return rc;
 	for (int i = 0; i < w->count; i++) {
@@ -249,9 +261,9 @@ static int sleep_once(struct wait *w)
 	if (w->session)
 		return wr_conn_wait_other(w->session, &w->other, w->fds,
 					  w->count);
-	rc = wr_sys_poll(w->fds, (nfds_t)w->count,
-			 wr_ms_until(w->other.at, wr_now_ns()));
-	return rc < 0 && rc != -EINTR ? rc : 0;
+	rc = wr_conn_poll_within_limit(w->fds, w->count,
+				       wr_ms_until(w->other.at, wr_now_ns()));
+	return rc < 0 && rc != -EINTR && rc != -EINVAL ? rc : 0;
 }
 
 /* Instead of a sleep: more can be sent after others have run. */

@@ -12,23 +12,12 @@
 #include "poller.h"
 #include "sys.h"
 
-/* Room needs no look: the caller sends after each wait. */
-static int look_for_input(struct pollfd *of)
-{
-	char byte;
-	bool is_there = of->events & POLLIN &&
-			wr_sys_recv(of->fd, &byte, 1, MSG_PEEK) != -EAGAIN;
-
-	of->revents = is_there ? POLLIN : 0;
-	return is_there;
-}
-
 /*
  * poll(2) refuses more descriptors than RLIMIT_NOFILE.  Then leave the last one
- * out, and if even one is refused, pause and look at that one.  Such a wait is
- * short, because only the caller, after it, checks for other events.
+ * out, and if even one is refused, pause.  Such a wait is short, because only
+ * the caller, after it, checks for other events.
  */
-static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
+int wr_conn_poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 {
 	int rc = wr_sys_poll(fds, (nfds_t)count, timeout_ms);
 
@@ -37,12 +26,32 @@ static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 	if (timeout_ms < 0 || timeout_ms > WR_SESSION_LOOK_MS)
 		timeout_ms = WR_SESSION_LOOK_MS;
 	if (count > 1)
-		return poll_within_limit(fds, count - 1, timeout_ms);
+		return wr_conn_poll_within_limit(fds, count - 1, timeout_ms);
 	rc = wr_sys_pause(timeout_ms);
-	return rc < 0 ? rc : look_for_input(fds);
+	return rc < 0 ? rc : -EINVAL;
 }
 
-/* fds has room for one more. */
+/* Room needs no look: the caller sends after each wait. */
+static int look_without_poll(struct weir_conn *c, struct pollfd *of)
+{
+	int rc = wr_conn_peek(c);
+
+	of->revents = 0;
+	if (rc < 0)
+		of->revents = POLLERR;
+	else if (rc > 0)
+		of->revents = of->events & POLLIN;
+	return of->revents != 0;
+}
+
+int wr_conn_look(struct weir_conn *c, struct pollfd *of)
+{
+	int rc = wr_sys_poll(of, 1, 0);
+
+	return rc == -EINVAL ? look_without_poll(c, of) : rc;
+}
+
+/* fds has room for one more.  -EINVAL: as wr_conn_poll_within_limit(). */
 static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 			 int64_t at)
 {
@@ -52,7 +61,8 @@ static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 	/* watch.c does not count waits */
 	atomic_store_explicit(&ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = poll_within_limit(fds, count + (ctx->wake_fd >= 0), timeout_ms);
+	rc = wr_conn_poll_within_limit(fds, count + (ctx->wake_fd >= 0),
+				       timeout_ms);
 	ctx->now = wr_now_ns();
 	atomic_store_explicit(&ctx->waited_at, ctx->now, memory_order_relaxed);
 	if (rc < 0)
@@ -139,7 +149,7 @@ static int wait_on_worker(struct weir_conn *c, const struct wr_other *o,
 	if (sent == WR_FLUSH_STALLED && own->revents & POLLIN)
 		wr_conn_input_came(c);
 	atomic_store(&c->waiter_fd, -1);
-	return rc < 0 ? rc : 0;
+	return rc < 0 && rc != -EINVAL ? rc : 0; /* the caller looks */
 }
 
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
@@ -249,12 +259,15 @@ static int poll_beside(struct weir_conn *session, struct weir_conn *c,
 
 	wr_conn_flush_waiting(session);
 	while (rc == 0) {
-		rc = wr_sys_poll(fds, 1, 0);
+		rc = wr_conn_look(c, fds);
 		c->ctx->now = wr_now_ns();
 		if (rc == 0 && c->ctx->now >= at)
 			break;
-		if (rc == 0 || rc == -EINTR)
-			rc = wr_conn_wait_other(session, &o, fds, 1);
+		if (rc != 0 && rc != -EINTR)
+			break;
+		rc = wr_conn_wait_other(session, &o, fds, 1);
+		if (rc == 0 && fds->events & POLLOUT)
+			break; /* the caller sends, and so sees room */
 	}
 	return rc;
 }
@@ -266,6 +279,8 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 	int rc = session ? poll_beside(session, c, fds, at, is_firm)
 			 : sleep_in_poll(c->ctx, fds, 1, at);
 
+	if (rc == -EINVAL)
+		rc = look_without_poll(c, fds);
 	return rc < 0 ? rc : fds[0].revents;
 }
 

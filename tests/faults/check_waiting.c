@@ -164,6 +164,289 @@ START_TEST(deadlines_and_output_go_on_under_a_limit_of_no_descriptor)
 }
 END_TEST
 
+/* ---- poll(2) refuses even one descriptor */
+
+enum way { READABLE, SESSION, SESSION_OF_WORKER, WAYS };
+
+static struct server *serve_as(enum way way, const struct weir_service *like)
+{
+	struct weir_service service = *like;
+
+	if (way != READABLE) {
+		service.session = service.readable;
+		service.readable = NULL;
+		service.session_on_worker = way == SESSION_OF_WORKER;
+	}
+	return serve(WEIR_CONFIG(.workers = 1), &service);
+}
+
+static int read_to_end(weir_conn *c, void *arg)
+{
+	_Atomic int *last = arg;
+	char buf[64];
+	ssize_t n;
+
+	do
+		n = weir_conn_read(c, buf, sizeof(buf));
+	while (n > 0);
+	if (n != -EAGAIN)
+		atomic_store(last, (int)n);
+	return (int)n;
+}
+
+START_TEST(a_reset_is_no_end_under_a_limit_of_no_descriptor)
+{
+	static _Atomic int last;
+
+	if (skip_with_poll(__func__, "the limit is for its calls, too"))
+		return;
+	for (int way = 0; way < WAYS; way++) {
+		struct server *s =
+			serve_as(way, WEIR_SERVICE(.readable = read_to_end,
+						   .arg = (void *)&last));
+		struct client *c = client_open_and_send(s, "x");
+		struct rlimit before;
+		int rc;
+
+		UNTIL(stats(s).bytes_in == 1);
+		before = limit_descriptors(0);
+		client_send(c, "y"); /* the next wait is under the limit */
+		UNTIL(stats(s).bytes_in == 2);
+		client_reset(c);
+		UNTIL(stats(s).ledger.open == 0);
+		restore_limit(before);
+		rc = atomic_exchange(&last, 0);
+		ck_assert_int_eq(rc, -ECONNRESET);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+static _Atomic int calls;
+
+static int count_each(enum wr_sys_call call, size_t *len)
+{
+	(void)call;
+	(void)len;
+	atomic_fetch_add(&calls, 1);
+	return 0;
+}
+
+static void expect_time_out(enum way way, bool speaks)
+{
+	struct server *s = serve_as(
+		way, WEIR_SERVICE(.readable = echo_lines, .idle_ms = 200,
+				  .first_byte_ms = speaks ? 60000 : 200));
+	struct client *c = client_open(s);
+	struct rlimit before;
+
+	UNTIL(stats(s).ledger.accepted == 1);
+	if (speaks)
+		one_exchange(c);
+	before = limit_descriptors(0);
+	atomic_store(&calls, 0);
+	client_expect_eof(c);
+	ck_assert_int_lt(atomic_load(&calls), 10000); /* it does not spin */
+	restore_limit(before);
+	UNTIL(stats(s).ledger.open == 0);
+	ck_assert_uint_eq(stats(s).ledger.timed_out, 1);
+	server_stop_and_check(s);
+}
+
+START_TEST(a_silent_client_times_out_under_a_limit_of_no_descriptor)
+{
+	if (skip_with_poll(__func__, "the limit is for its calls, too"))
+		return;
+	wr_sys_fault = count_each;
+	for (int way = 0; way < WAYS; way++) {
+		expect_time_out(way, false);
+		expect_time_out(way, true);
+	}
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+START_TEST(a_stop_is_not_delayed_by_a_limit_of_no_descriptor)
+{
+	if (skip_with_poll(__func__, "the limit is for its calls, too"))
+		return;
+	for (int way = 0; way < WAYS; way++) {
+		struct server *s =
+			serve_as(way, WEIR_SERVICE(.readable = echo_lines));
+		struct client *c = client_open_and_echo(s, "hello\n");
+		struct rlimit before = limit_descriptors(0);
+
+		weir_server_stop(s->weir, 60000);
+		client_expect_eof(c);
+		restore_limit(before);
+		server_join_and_check(s);
+	}
+}
+END_TEST
+
+static int pass_line(weir_conn *from, weir_conn *to)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(from, line, sizeof(line));
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -ENODATA;
+	return weir_conn_write(to, line, (size_t)n);
+}
+
+static int read_answers(weir_conn *c, weir_conn *up)
+{
+	int rc;
+
+	do {
+		rc = pass_line(c, up);
+		rc = rc < 0 ? rc : pass_line(up, c);
+	} while (rc >= 0);
+	return rc;
+}
+
+static int wait_for_lines(weir_conn *c, weir_conn *up)
+{
+	struct weir_poll both[2] = {
+		{ .conn = c, .events = WEIR_POLL_INPUT },
+		{ .conn = up, .events = WEIR_POLL_INPUT },
+	};
+	int rc;
+
+	do {
+		rc = weir_conn_wait(both, 2, WEIR_NEVER);
+		if (rc > 0 && both[0].ready)
+			rc = pass_line(c, up);
+		if (rc > 0 && both[1].ready)
+			rc = pass_line(up, c);
+	} while (rc >= 0);
+	return rc;
+}
+
+static int relay_both(weir_conn *c, weir_conn *up)
+{
+	return weir_relay(c, up, NULL);
+}
+
+#define LONG_LINE 4096
+
+/* More than its outbox and the kernel take: it waits for room. */
+static int write_long_lines(weir_conn *c, weir_conn *up)
+{
+	char line[LONG_LINE];
+	int rc = pass_line(c, up);
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	for (size_t n = 0; n < MUCH && rc >= 0; n += sizeof(line))
+		rc = weir_conn_write(up, line, sizeof(line));
+	rc = rc < 0 ? rc : pass_line(up, c);
+	return rc < 0 ? rc : read_answers(c, up);
+}
+
+static int (*const talks[])(weir_conn *c,
+			    weir_conn *up) = { read_answers, wait_for_lines,
+					       relay_both, write_long_lines };
+
+struct upstream {
+	const char *where;
+	int (*talk)(weir_conn *c, weir_conn *up);
+	_Atomic bool is_there;
+};
+
+static int dial_upstream(weir_conn *c, void *arg)
+{
+	struct upstream *u = arg;
+	weir_conn *up;
+	int rc = weir_dial(&up, u->where, 0);
+
+	ck_assert_int_eq(rc, 0);
+	atomic_store(&u->is_there, true);
+	rc = u->talk(c, up);
+	weir_conn_free(up);
+	return rc;
+}
+
+static int echo_short_lines(weir_conn *c, void *arg)
+{
+	char line[LONG_LINE + 1];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		if (n < LONG_LINE)
+			weir_conn_write(c, line, (size_t)n);
+	return (int)n;
+}
+
+static void expect_answers(enum way way,
+			   int (*talk)(weir_conn *c, weir_conn *up))
+{
+	struct server *up =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_short_lines));
+	struct upstream u = { .where = up->address, .talk = talk };
+	struct server *s =
+		serve_as(way, WEIR_SERVICE(.readable = dial_upstream, .arg = &u,
+					   .speaks_first = 1));
+	struct client *c = client_open(s);
+	struct rlimit before;
+
+	UNTIL(u.is_there && stats(up).ledger.accepted == 1);
+	before = limit_descriptors(0);
+	for (int i = 0; i < 3; i++)
+		one_exchange(c);
+	client_close(c);
+	UNTIL(stats(s).ledger.open == 0);
+	restore_limit(before);
+	server_stop_and_check(s);
+	server_stop_and_check(up);
+}
+
+START_TEST(a_session_speaks_upstream_under_a_limit_of_no_descriptor)
+{
+	if (skip_with_poll(__func__, "the limit is for its calls, too"))
+		return;
+	for (size_t i = 0; i < wr_array_len(talks); i++) {
+		expect_answers(SESSION, talks[i]);
+		expect_answers(SESSION_OF_WORKER, talks[i]);
+	}
+}
+END_TEST
+
+static void expect_line_within_limit(struct weir_poll *list, int of,
+				     rlim_t count)
+{
+	struct rlimit before = limit_descriptors(count);
+	char line[64];
+
+	ck_assert_int_eq(weir_conn_write(list[of].conn, "hello\n", 6), 0);
+	ck_assert_int_eq(weir_conn_wait(list, 2, WEIR_NEVER), 1);
+	ck_assert_int_eq(list[of].ready, WEIR_POLL_INPUT);
+	ck_assert_int_eq(weir_conn_read_line(list[of].conn, line, 64), 6);
+	restore_limit(before);
+}
+
+START_TEST(a_thread_waits_for_two_under_a_limit_of_one_descriptor_or_none)
+{
+	struct weir_poll two[2] = { { .events = WEIR_POLL_INPUT },
+				    { .events = WEIR_POLL_INPUT } };
+	struct server *s;
+
+	if (skip_with_poll(__func__, "the limit is for its calls, too"))
+		return;
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(weir_dial(&two[i].conn, s->address, 0), 0);
+	UNTIL(stats(s).ledger.accepted == 2);
+	for (int i = 0; i < 2; i++)
+		for (rlim_t count = 0; count < 2; count++)
+			expect_line_within_limit(two, i, count);
+	for (int i = 0; i < 2; i++)
+		weir_conn_free(two[i].conn);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(connections_that_cannot_be_watched_are_not_all_logged)
 {
 	enum { CLIENTS = 60 };
@@ -528,6 +811,11 @@ int main(void)
 		a_session_waits_under_a_limit_of_one_descriptor_or_none,
 		a_dialled_connection_waits_under_a_limit_of_no_descriptor,
 		deadlines_and_output_go_on_under_a_limit_of_no_descriptor,
+		a_reset_is_no_end_under_a_limit_of_no_descriptor,
+		a_silent_client_times_out_under_a_limit_of_no_descriptor,
+		a_stop_is_not_delayed_by_a_limit_of_no_descriptor,
+		a_session_speaks_upstream_under_a_limit_of_no_descriptor,
+		a_thread_waits_for_two_under_a_limit_of_one_descriptor_or_none,
 		a_session_without_a_stack_is_refused,
 		a_deadline_without_a_stack_for_the_last_callback_is_one,
 		connections_that_cannot_be_watched_are_not_all_logged,
