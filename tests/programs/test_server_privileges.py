@@ -13,15 +13,12 @@ import tempfile
 import unittest
 
 from weirtest import (DEADLINE, Server, has_status, main, program, read_all,
-                      run, until)
+                      run, until, without_leak_check)
 
 LANDLOCK_CREATE_RULESET = 444
 NOBODY = 65534
 
-# A leak checker cannot look into a process that has given up its privileges.
-for name in ("ASAN_OPTIONS", "LSAN_OPTIONS"):
-    os.environ[name] = ":".join(filter(None, (os.environ.get(name),
-                                              "detect_leaks=0")))
+os.environ.update(without_leak_check())
 
 
 def landlock():

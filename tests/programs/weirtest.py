@@ -250,6 +250,15 @@ def has_ipv6():
         return False
 
 
+def without_leak_check():
+    """An environment for a server that gives up its privileges: then the checker
+    cannot look into it."""
+    return dict(os.environ, **{
+        name: ":".join(filter(None, (os.environ.get(name),
+                                     "detect_leaks=0")))
+        for name in ("ASAN_OPTIONS", "LSAN_OPTIONS")})
+
+
 SANITIZER = rb"(ERROR: (Address|Leak)|WARNING: Thread)Sanitizer|runtime error:"
 
 
