@@ -421,19 +421,10 @@ static int measure_all(struct run *r)
  */
 static int64_t measured_end(const struct run *r)
 {
-	const struct plan *p = r->plan;
 	int64_t end = atomic_load(&r->control.end_at);
-	int64_t sent = atomic_load(&r->control.measure_at);
-	double length = (double)p->count * 1e9 / p->rate;
+	int64_t sent = control_sent_at(&r->control);
 
-	if (p->schedule == PLAN_CLOSED || p->count == 0 || sent == NEVER ||
-	    length >= (double)(end - sent))
-		return end;
-	sent += (int64_t)length;
-	for (int i = 0; i < r->engine_count; i++)
-		if (r->engines[i].sums.last_sent_at > sent)
-			sent = r->engines[i].sums.last_sent_at;
-	return sent < end ? sent : end;
+	return r->plan->schedule != PLAN_CLOSED && sent < end ? sent : end;
 }
 
 static int end_all(struct run *r)
@@ -505,6 +496,8 @@ static int run_init(struct run *r, const struct target *target)
 	r->control.payload = r->bad_clients.payload = r->payload;
 	r->control.start_at = r->control.measure_at = NEVER;
 	r->control.end_at = r->control.send_until = NEVER;
+	r->control.all_sent_at = NEVER;
+	r->control.budget = r->plan->count ? r->plan->count : UINT64_MAX;
 	return summary_init(&r->summary, r->plan);
 }
 

@@ -151,6 +151,23 @@ START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
 }
 END_TEST
 
+/* Although some threads may begin when others have had replies. */
+START_TEST(each_connection_has_its_first_message_of_a_count)
+{
+	for (int i = 0; i < fewer(40); i++) {
+		struct plan plan = counted(i % 2 ? PLAN_CHURN : PLAN_EXCHANGE,
+					   PLAN_CLOSED, 4);
+		struct result r;
+
+		plan.count = 7;
+		r = run_against(&faultless, &plan, NULL);
+		expect_clean_result(&r, 7);
+		ck_assert_uint_eq(r.connections.replies_min, 1);
+		result_free(&r);
+	}
+}
+END_TEST
+
 /* No thread, such as the server's, had more CPU time than the run took. */
 START_TEST(processor_time_of_the_warm_up_is_not_counted)
 {
@@ -356,7 +373,8 @@ START_TEST(a_closed_loop_without_more_to_send_does_not_wait_for_this_client)
 		struct plan plan =
 			PLAN(.connections = 10, .depth = depth, .count = 10000,
 			     .timeout_ns = 2 * SECOND * slowness());
-		struct result r = run_against(&loses, &plan, NULL);
+		struct result r =
+			run_undisturbed(&loses, &plan, NULL, plan.timeout_ns);
 
 		ck_assert_uint_eq(r.counts.answered, 9999);
 		ck_assert(!has_grave_reason(&r, "connections waited"));
@@ -485,6 +503,7 @@ int main(void)
 		what_is_planned_in_the_warm_up_is_not_counted,
 		a_count_is_that_of_the_measured_part,
 		a_count_below_the_threads_is_met_after_a_warm_up_too,
+		each_connection_has_its_first_message_of_a_count,
 		processor_time_of_the_warm_up_is_not_counted,
 		processor_time_is_not_diluted_by_the_wait_for_a_late_reply,
 		churn_that_fails_in_the_warm_up_is_not_counted,

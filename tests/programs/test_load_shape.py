@@ -186,6 +186,76 @@ class Losses(TestCase):
         self.assertLessEqual(metrics["downtime%"], 50)
 
 
+class Threads(TestCase):
+    """A run does not depend on which thread has which connection."""
+
+    def test_a_thread_whose_server_is_fast_takes_more_of_the_count(self):
+        """The slow connection has its reply when the other has had most."""
+        had_most = threading.Event()
+
+        def serve(sock):
+            is_slow = next(accepted) == 1
+            for n, line in enumerate(sock.makefile("rb"), 1):
+                if is_slow:
+                    had_most.wait(DEADLINE)
+                elif n == 80:
+                    had_most.set()
+                sock.sendall(line)
+
+        for options in [], ["-P", "4"], ["--think", "1ms"]:
+            accepted = itertools.count()
+            had_most.clear()
+            with PythonServer(serve) as server:
+                _, run = self.load_json(server, "-c", "2", "-T", "2", "-n",
+                                        "100", *options)
+            self.assertTrue(had_most.is_set())
+            self.assertEqual(run["metrics"]["answered"], 100)
+            self.assertEqual(run["metrics"]["errors"], 0)
+
+    def test_in_churn_too(self):
+        slow, had_most = threading.Lock(), threading.Event()
+        answered = itertools.count(1)
+
+        def serve(sock):
+            line = sock.makefile("rb").readline()
+            if slow.acquire(blocking=False):
+                had_most.wait(DEADLINE)
+            elif next(answered) == 80:
+                had_most.set()
+            sock.sendall(line)
+
+        with PythonServer(serve) as server:
+            _, run = self.load_json(server, "-c", "2", "-T", "2", "-n", "100",
+                                    "--churn")
+        self.assertTrue(had_most.is_set())
+        self.assertEqual(run["metrics"]["answered"], 100)
+        self.assertEqual(run["metrics"]["errors"], 0)
+
+    def test_a_thread_that_has_sent_all_keeps_its_connections(self):
+        """One is lost after its last message.  The other has its first reply,
+        and sends more, when that one has been made again."""
+        accepted, is_again = itertools.count(), threading.Event()
+
+        def serve(sock):
+            number = next(accepted)
+            if number == 2:
+                is_again.set()
+            for n, line in enumerate(sock.makefile("rb"), 1):
+                if number == 1:
+                    is_again.wait(DEADLINE)
+                sock.sendall(line)
+                if number == 0 and n == 10:
+                    return
+
+        with PythonServer(serve) as server:
+            _, run = self.load_json(server, "-c", "2", "-T", "2", "-n", "20",
+                                    "-r", "200", "--reconnect")
+        self.assertTrue(is_again.is_set())
+        self.assertEqual(run["metrics"]["answered"], 20)
+        self.assertEqual(run["metrics"]["errors"], 0)
+        self.assertEqual(run["metrics"]["reopened"], 1)
+
+
 class Pace(TestCase):
     def serve(self):
         self.lives = []

@@ -330,9 +330,7 @@ static uint64_t messages_now(struct engine *e, struct conn *c, int64_t now)
 		return 0;
 	if (now < e->measure_at)
 		return count;
-	count = count < e->budget ? count : e->budget;
-	e->budget -= count;
-	return count;
+	return schedule_take(e, count);
 }
 
 static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
@@ -508,7 +506,7 @@ static void retire(struct engine *e, struct conn *c, int64_t now)
 		engine_is_open_loop(e)
 			? engine_has_backlog(e, c)
 			: engine_is_running(e, now) && !e->is_ending &&
-				  (now < e->measure_at || e->budget > 0);
+				  (now < e->measure_at || engine_has_budget(e));
 
 	if (c->open == 0 && has_more)
 		conn_leave(e, c, now);
@@ -821,15 +819,25 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		conn_opened(e, c, now);
 }
 
-static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
+static bool may_begin_exchange(struct engine *e, const struct conn *c,
+			       int64_t now)
+{
+	if (engine_is_open_loop(e))
+		return engine_may_send(e, c, now);
+	return engine_is_running(e, now) && !e->is_ending &&
+	       (now < e->measure_at || schedule_take(e, 1) > 0);
+}
+
+/* Returns false if the run has no more. */
+static bool plan_exchange(struct engine *e, struct conn *c, int64_t now)
 {
 	int64_t planned = now;
 
+	if (!may_begin_exchange(e, c, now))
+		return false;
 	if (engine_is_open_loop(e)) {
 		planned = c->due_at;
 		schedule_next(e, c);
-	} else if (now >= e->measure_at) {
-		e->budget--;
 	}
 	conn_message(e, c, c->next)->planned = planned;
 	/* Until then the exchange before it was under way. */
@@ -837,15 +845,7 @@ static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
 		c->room_at = planned;
 	c->is_planned = true;
 	e->under_way++;
-}
-
-static bool may_begin_exchange(const struct engine *e, const struct conn *c,
-			       int64_t now)
-{
-	if (engine_is_open_loop(e))
-		return engine_may_send(e, c, now);
-	return engine_is_running(e, now) && !e->is_ending &&
-	       (now < e->measure_at || e->budget > 0);
+	return true;
 }
 
 /*
@@ -874,11 +874,9 @@ void conn_open(struct engine *e, struct conn *c, int64_t now)
 	enum error_phase phase;
 	int error;
 
-	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned) {
-		if (!may_begin_exchange(e, c, now))
-			return;
-		plan_exchange(e, c, now);
-	}
+	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned &&
+	    !plan_exchange(e, c, now))
+		return;
 	if (c->retry_from == 0)
 		c->begun_at = now;
 	c->fd = target_connect(e->control->target, c->id, &phase, &error);

@@ -188,7 +188,7 @@ int engine_init(struct engine *e, struct control *control, int number)
 			      .send_until = NEVER,
 			      .tick_at = NEVER,
 			      .window = window_of(plan) };
-	e->budget = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
+	e->share = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
 	e->now = interval_new();
 	e->full = interval_new();
 	e->dropped = calloc(1, sizeof(*e->dropped));
@@ -357,18 +357,37 @@ static bool has_connected(const struct engine *e, int64_t now)
 		now - e->connected_at > e->opening_wait);
 }
 
-static void begin_closed_loop(struct engine *e, int64_t now)
+/* Let all connections that have room for a message send. */
+static void begin_messages(struct engine *e, int64_t now)
 {
 	for (size_t i = 0; i < e->conn_count; i++) {
 		struct conn *c = &e->conns[i];
 
 		if (c->is_silent)
 			continue;
-		if (e->plan->mode == PLAN_CHURN)
-			conn_open(e, c, now);
-		else
+		if (e->plan->mode != PLAN_CHURN)
 			conn_writable(e, c, now);
+		else if (c->state == CONN_IDLE && c->retry_at == 0)
+			conn_open(e, c, now);
 	}
+}
+
+static void begin_closed_loop(struct engine *e, int64_t now)
+{
+	begin_messages(e, now);
+	atomic_fetch_add(&e->control->begun, 1);
+}
+
+/*
+ * An engine is scheduled late: without a share of its own, the count might be
+ * used up before its connections have sent anything.  When all have begun, the
+ * connections that waited for that go on.
+ */
+static void look_for_beginners(struct engine *e, int64_t now)
+{
+	e->have_all_begun = atomic_load(&e->control->begun) == e->plan->threads;
+	if (e->have_all_begun && e->share == 0)
+		begin_messages(e, now);
 }
 
 static void sweep_conns(struct engine *e, int64_t now)
@@ -516,6 +535,8 @@ static int64_t run_clock(struct engine *e)
 		if (!engine_is_open_loop(e))
 			begin_closed_loop(e, now);
 	}
+	if (e->is_started && !e->have_all_begun && !engine_is_open_loop(e))
+		look_for_beginners(e, now);
 	if (now >= e->end_at && !e->has_ended_part)
 		e->has_ended_part = hand_over(e, now);
 	else if (now >= e->tick_at)
@@ -539,15 +560,30 @@ static int64_t run_clock(struct engine *e)
 
 static bool has_sent_all(const struct engine *e)
 {
-	if (e->plan->count == 0 || !e->is_started || e->woke_at < e->measure_at)
-		return false;
-	if (!engine_is_open_loop(e))
-		return e->budget == 0;
+	if (!e->is_started || e->woke_at < e->measure_at)
+		return e->is_started && e->alive == 0;
 	for (size_t i = 0; i < e->conn_count; i++)
 		if (e->conns[i].due_at != NEVER &&
 		    e->conns[i].state != CONN_OVER)
 			return false;
 	return true;
+}
+
+/* An open loop with --count: the last engine to have sent all ends the run. */
+static void note_sent_all(struct engine *e)
+{
+	struct control *c = e->control;
+
+	if (e->has_sent_all || !engine_is_open_loop(e) || e->plan->count == 0 ||
+	    !has_sent_all(e))
+		return;
+	e->has_sent_all = true;
+	pthread_mutex_lock(&c->lock);
+	if (e->sums.last_sent_at > c->last_sent_at)
+		c->last_sent_at = e->sums.last_sent_at;
+	if (++c->sent == e->plan->threads)
+		atomic_store(&c->all_sent_at, c->last_sent_at);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* Is a connection replaced for messages that were planned before the end? */
@@ -588,7 +624,9 @@ static bool is_finished(struct engine *e)
 	if (e->error != 0 ||
 	    atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
 		return true;
-	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
+	note_sent_all(e);
+	if (e->is_started &&
+	    (e->alive == 0 || atomic_load(&e->control->all_sent_at) != NEVER))
 		begin_ending(e);
 	return e->is_ending && e->under_way == 0 && e->heap_used == 0 &&
 	       !is_replacing(e) && have_left(e);
@@ -777,7 +815,7 @@ int engine_start(struct engine *e)
 
 void engine_count_conns(const struct engine *e, struct summary *s)
 {
-	int64_t spent_at = engine_has_spent(e) ? e->sums.last_sent_at : NEVER;
+	int64_t sent_at = control_sent_at(e->control);
 
 	for (size_t i = 0; i < e->conn_count; i++) {
 		const struct conn *c = &e->conns[i];
@@ -799,7 +837,7 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 					 .pause_at = c->pause_at,
 					 .paused_ns = c->paused_ns,
 					 .rested_ns = c->rested_ns,
-					 .spent_at = spent_at,
+					 .sent_at = sent_at,
 					 .replies = c->replies,
 					 .last_at = c->last_at,
 				 });

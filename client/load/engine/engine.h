@@ -171,11 +171,22 @@ struct control {
 	/* Until then, messages planned before end_at are still sent. */
 	_Atomic int64_t send_until;
 	atomic_bool is_cut; /* stop at once */
-	pthread_mutex_t lock;
+	/*
+	 * Messages of --count that a closed loop may still take.  All engines
+	 * share them, so that none runs out of messages before the others.
+	 */
+	_Atomic uint64_t budget;
+	atomic_int begun; /* engines that have had their first turn */
+	/* With --count: when the last message was sent; NEVER: not yet. */
+	_Atomic int64_t all_sent_at;
+
+	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t changed;
-	int ready;    /* engines that have connected; under lock */
-	int finished; /* engines that have ended; under lock */
-	int error;    /* of the first that failed, or 0; under lock */
+	int ready; /* engines that have connected */
+	int sent;  /* open loop, --count: engines that have sent all */
+	int64_t last_sent_at; /* the latest message of these */
+	int finished;	      /* engines that have ended */
+	int error;	      /* of the first that failed, or 0 */
 };
 
 struct engine {
@@ -203,7 +214,9 @@ struct engine {
 	int64_t connect_from; /* when the first connect started */
 	int64_t connected_at; /* when the last was made for the first time */
 	int64_t opening_wait; /* longest wait for the steps before the loop */
-	uint64_t budget;      /* messages that may still be measured */
+	uint64_t share;	      /* of the budget, until all engines have begun */
+	bool have_all_begun;
+	bool has_sent_all; /* open loop, --count: it is in control->sent */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
@@ -335,6 +348,15 @@ void schedule_update(struct engine *e, struct conn *c);
 
 struct conn *schedule_first(const struct engine *e);
 
+/*
+ * A closed loop, the measured part: take up to that many messages from the
+ * budget.  Returns how many it got.
+ */
+uint64_t schedule_take(struct engine *e, uint64_t count);
+
+/* With --count: when all was sent and, in an open loop, planned; or NEVER. */
+int64_t control_sent_at(const struct control *c);
+
 /* At the end: also the age of dropped exchanges. */
 void schedule_count_missed(struct engine *e);
 
@@ -350,24 +372,11 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 			&(struct error_row){ phase, error, 1, at, at });
 }
 
-/* An open loop with --count: when all was planned and sent, or NEVER. */
-static inline int64_t engine_sent_at(const struct engine *e)
+/* A closed loop: may it begin another message? */
+static inline bool engine_has_budget(const struct engine *e)
 {
-	const struct plan *p = e->plan;
-	double length = (double)p->count * 1e9 / p->rate;
-	int64_t planned;
-
-	if (p->schedule == PLAN_CLOSED || p->count == 0 || !e->is_ending ||
-	    length >= (double)(NEVER - e->measure_at))
-		return NEVER;
-	planned = e->measure_at + (int64_t)length;
-	return e->sums.last_sent_at > planned ? e->sums.last_sent_at : planned;
-}
-
-/* A closed loop with --count: its last message has been sent. */
-static inline bool engine_has_spent(const struct engine *e)
-{
-	return e->plan->schedule == PLAN_CLOSED && e->budget == 0;
+	return (e->have_all_begun || e->share > 0) &&
+	       atomic_load(&e->control->budget) > 0;
 }
 
 static inline int64_t engine_measured_since(const struct engine *e,
@@ -375,11 +384,10 @@ static inline int64_t engine_measured_since(const struct engine *e,
 {
 	int64_t from = then > e->measure_at ? then : e->measure_at;
 	int64_t to = now < e->end_at ? now : e->end_at;
+	int64_t sent_at = control_sent_at(e->control);
 
-	if (engine_has_spent(e) && to > e->sums.last_sent_at)
-		to = e->sums.last_sent_at;
-	if (to > engine_sent_at(e))
-		to = engine_sent_at(e);
+	if (to > sent_at)
+		to = sent_at;
 	return to > from ? to - from : 0;
 }
 

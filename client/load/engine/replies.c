@@ -178,9 +178,9 @@ static void record_latency(struct engine *e, const struct message *m,
 	struct interval *i = e->now;
 
 	histogram_record_many(i->clocks[CLOCK_FROM_SEND], now - m->sent, count);
-	if (engine_has_spent(e))
+	if (!engine_is_open_loop(e) && now > control_sent_at(e->control))
 		e->sums.after_ns +=
-			(now - e->sums.last_sent_at) * (int64_t)count;
+			(now - control_sent_at(e->control)) * (int64_t)count;
 	if (engine_is_open_loop(e) || e->plan->mode == PLAN_CHURN)
 		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
 				      now - m->planned, count);

@@ -69,10 +69,24 @@ static uint64_t conn_share(const struct engine *e, const struct conn *c)
 		       : 0;
 }
 
-static int64_t count_end(const struct engine *e)
+/* Open loop: when a count is planned. */
+static int64_t count_end(const struct plan *p, int64_t measure_at)
 {
-	return e->measure_at +
-	       (int64_t)((double)e->plan->count * 1e9 / e->plan->rate);
+	double length = (double)p->count * 1e9 / p->rate;
+
+	return length < (double)(NEVER - measure_at)
+		       ? measure_at + (int64_t)length
+		       : NEVER;
+}
+
+int64_t control_sent_at(const struct control *c)
+{
+	int64_t at = atomic_load(&c->all_sent_at), planned;
+
+	if (at == NEVER || c->plan->schedule == PLAN_CLOSED)
+		return at;
+	planned = count_end(c->plan, atomic_load(&c->measure_at));
+	return at > planned ? at : planned;
 }
 
 /*
@@ -86,8 +100,9 @@ static int64_t arrival(const struct engine *e, struct conn *c)
 	if (e->plan->count == 0 || c->is_warming_up)
 		return (int64_t)random_arrival(&c->random, period(e));
 	left = conn_share(e, c) - c->due_count;
-	return (int64_t)random_first(&c->random, (double)left,
-				     (double)(count_end(e) - c->due_at));
+	return (int64_t)random_first(
+		&c->random, (double)left,
+		(double)(count_end(e->plan, e->measure_at) - c->due_at));
 }
 
 static bool is_staged(const struct engine *e, const struct conn *c)
@@ -195,7 +210,7 @@ static int64_t next_instant(const struct engine *e, const struct conn *c)
 		return NEVER;
 	if (c->pace == PACE_RESTING)
 		return c->state == CONN_OPEN && conn_has_room(e, c) &&
-				       !e->is_ending && e->budget > 0
+				       !e->is_ending && engine_has_budget(e)
 			       ? c->rest_until
 			       : NEVER;
 	return engine_is_open_loop(e) && can_send(e, c) ? c->due_at : NEVER;
@@ -220,10 +235,31 @@ struct conn *schedule_first(const struct engine *e)
 	return e->heap_used > 0 ? e->heap[1] : NULL;
 }
 
+uint64_t schedule_take(struct engine *e, uint64_t count)
+{
+	struct control *c = e->control;
+	uint64_t left = atomic_load(&c->budget);
+
+	if (e->plan->count == 0)
+		return count;
+	if (!e->have_all_begun && count > e->share)
+		count = e->share;
+	do {
+		if (count > left)
+			count = left;
+	} while (count > 0 && !atomic_compare_exchange_weak(&c->budget, &left,
+							    left - count));
+	e->share -= count < e->share ? count : e->share;
+	if (count > 0 && count == left)
+		atomic_store(&c->all_sent_at, now_ns());
+	return count;
+}
+
 /* The planned end, also if all connections were lost earlier. */
 static int64_t planned_end(const struct engine *e)
 {
-	return e->end_at != NEVER ? e->end_at : count_end(e);
+	return e->end_at != NEVER ? e->end_at
+				  : count_end(e->plan, e->measure_at);
 }
 
 /* Instants that were not sent, oldest first. */
@@ -295,7 +331,9 @@ static struct missed find_missed(struct engine *e, struct conn *c)
 	if (e->plan->count > 0)
 		left = conn_share(e, c) - c->due_count;
 	if (e->plan->count > 0 && e->plan->schedule != PLAN_CONSTANT)
-		m.step = fmax(0, (double)count_end(e) - m.first) / (double)left;
+		m.step = fmax(0, (double)count_end(e->plan, e->measure_at) -
+					 m.first) /
+			 (double)left;
 	m.count = left;
 	if (e->end_at == NEVER)
 		return m;

@@ -331,7 +331,7 @@ static void summary_count_downtime(struct summary *s,
 	struct conn_counts *c = &s->result->connections;
 	int64_t from =
 		sums->down_at > s->measure_at ? sums->down_at : s->measure_at;
-	int64_t until = sums->spent_at < s->end ? sums->spent_at : s->end;
+	int64_t until = sums->sent_at < s->end ? sums->sent_at : s->end;
 	int64_t served = until - s->measure_at - sums->down_ns;
 
 	if (s->result->plan->mode == PLAN_CHURN || !sums->was_opened)

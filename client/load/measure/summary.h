@@ -57,8 +57,7 @@ struct conn_sums {
 	int64_t last_at;
 	int64_t down_at, down_ns; /* see struct conn */
 	int64_t pause_at, paused_ns, rested_ns;
-	/* When its engine had sent the last message of a count; NEVER: no. */
-	int64_t spent_at;
+	int64_t sent_at; /* when the last message of a count was; NEVER: no */
 };
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
