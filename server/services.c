@@ -70,7 +70,7 @@ size_t service_trim(const char *message, size_t len)
 	return len;
 }
 
-void service_print(const char *mark, const char *message, size_t len)
+bool service_print(const char *mark, const char *message, size_t len)
 {
 	char line[PIPE_BUF];
 	size_t used = (size_t)snprintf(line, sizeof(line), "%s", mark);
@@ -78,8 +78,9 @@ void service_print(const char *mark, const char *message, size_t len)
 	used += cli_escape(line + used, sizeof(line) - 1 - used, message,
 			   service_trim(message, len), CLI_KEEP_UTF8);
 	line[used++] = '\n';
-	if (!out_print(line, used))
-		journal_client(
-			WEIR_LOG_WARNING,
-			"standard output takes no more: a line was lost");
+	if (out_print(line, used))
+		return true;
+	journal_client(WEIR_LOG_WARNING,
+		       "standard output takes no more: a line was lost");
+	return false;
 }

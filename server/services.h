@@ -6,6 +6,7 @@
 #ifndef SERVER_SERVICES_H
 #define SERVER_SERVICES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <weir.h>
@@ -51,9 +52,9 @@ int service_greet(weir_conn *c, const struct options *o, const char *preset);
 
 /*
  * One line on standard output.  Bytes that are neither printable ASCII nor
- * UTF-8 are escaped; a line that is lost is logged.
+ * UTF-8 are escaped.  Returns false if the line is lost, which is logged.
  */
-void service_print(const char *mark, const char *message, size_t len);
+bool service_print(const char *mark, const char *message, size_t len);
 
 /* The length without the newline, or CR LF, at the end. */
 size_t service_trim(const char *message, size_t len);

@@ -4,13 +4,15 @@
  * talks with one client of each listener.  The clients of a listener form a
  * queue; the first one has the conversation, the others are told to wait.
  * `windup` from the operator ends the conversation.  After `windup` from the
- * client, the operator's next line is sent and ends it.
+ * client, the operator's answer is sent and ends it: the next line on a
+ * terminal.
  *
  * "No line reaches the wrong client": each conversation has a number, and a
  * line is sent only while the conversation that it was typed for is on.  On a
  * terminal, what was typed before a conversation began is discarded.  On a pipe
- * each line answers one message, and is read only when there is one to answer;
- * if the client of that message has left, its answer is read and dropped.
+ * each line answers one message that was printed, the oldest first, and is read
+ * only when there is one to answer; if the client of that message has left, its
+ * answer is read and dropped.
  *
  * No worker waits here: a thread of this file reads standard input, and what a
  * waiting client sends stays in its connection.
@@ -34,6 +36,7 @@
 #include "typed.h"
 
 #define MOST_WAITING 16384 /* bytes that a waiting client may send */
+#define MOST_ASKED   1024u /* messages that wait for an answer on a pipe */
 
 /*
  * To a client, what one read returns is one message.  Lines that are pasted are
@@ -55,20 +58,25 @@ struct chat_listener {
 	int number; /* from 1 */
 	struct client *first;
 	unsigned long long conversation; /* its number, from 1; 0: none */
-	unsigned long long question; /* number of the oldest message without an
-				      * answer; 0: none */
-	bool is_ending;		     /* the client has sent windup */
+	bool is_ending; /* on a terminal: the client has sent windup */
+};
+
+/* The conversation that a line is for; number 0: none. */
+struct target {
+	struct chat_listener *listener;
+	unsigned long long conversation;
+	bool is_last; /* the line answers windup */
 };
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct chat_listener *listeners;
-	struct chat_listener *current; /* what is typed goes there */
-	int count;		       /* of listeners */
-	unsigned long long conversations, questions; /* so far */
-	unsigned long long stale_answers; /* lines still to be read that answer
-					   * clients that have left */
+	struct chat_listener *current;	  /* what is typed goes there */
+	int count;			  /* of listeners */
+	unsigned long long conversations; /* so far */
+	struct target asked[MOST_ASKED];  /* on a pipe: the messages */
+	unsigned first, end;		  /* of asked; both only grow */
 	bool is_terminal;
 	bool is_console;
 	bool has_operator; /* its thread has been started */
@@ -134,7 +142,6 @@ static void begin_conversation_locked(struct chat_listener *l)
 	char text[24];
 
 	l->conversation = ++chat.conversations;
-	l->question = 0;
 	l->is_ending = false;
 	if (!chat.current)
 		typed_forget();
@@ -156,8 +163,7 @@ static void leave_queue_locked(struct chat_listener *l, struct client *me)
 	*at = me->next;
 	me->is_queued = false;
 	if (was_first) {
-		chat.stale_answers += l->question && !chat.is_terminal;
-		l->question = l->conversation = 0;
+		l->conversation = 0;
 		choose_current_locked();
 		wake_operator_locked();
 	}
@@ -171,29 +177,12 @@ static void leave_queue_locked(struct chat_listener *l, struct client *me)
 	weir_ref_wake(l->first->ref); /* its input may be there already */
 }
 
-/* The conversation that a line is for; number 0: none. */
-struct target {
-	struct chat_listener *listener;
-	unsigned long long conversation;
-};
-
 static struct target current_locked(void)
 {
 	struct target t = { .listener = chat.current };
 
 	if (t.listener)
 		t.conversation = t.listener->conversation;
-	return t;
-}
-
-static struct target oldest_question_locked(void)
-{
-	struct target t = { .listener = NULL };
-
-	for (struct chat_listener *l = chat.listeners; l; l = l->next)
-		if (l->question &&
-		    (!t.listener || l->question < t.listener->question))
-			t = (struct target){ l, l->conversation };
 	return t;
 }
 
@@ -204,19 +193,25 @@ static void read_current(void *to)
 	pthread_mutex_unlock(&chat.lock);
 }
 
-/* A stale answer has no target. */
-static struct target wait_for_target(void)
+static struct target wait_for_current(void)
 {
-	struct target t = { .listener = NULL };
+	struct target t;
 
 	pthread_mutex_lock(&chat.lock);
-	while (chat.stale_answers == 0) {
-		t = chat.is_terminal ? current_locked()
-				     : oldest_question_locked();
-		if (t.conversation)
-			break;
+	while ((t = current_locked()).conversation == 0)
 		pthread_cond_wait(&chat.changed, &chat.lock);
-	}
+	pthread_mutex_unlock(&chat.lock);
+	return t;
+}
+
+static struct target wait_for_message(void)
+{
+	struct target t;
+
+	pthread_mutex_lock(&chat.lock);
+	while (chat.first == chat.end)
+		pthread_cond_wait(&chat.changed, &chat.lock);
+	t = chat.asked[chat.first++ % MOST_ASKED];
 	pthread_mutex_unlock(&chat.lock);
 	return t;
 }
@@ -238,38 +233,68 @@ static void pause_between_lines(void)
 	last_at = at;
 }
 
-static int send_line_locked(struct chat_listener *l, const char *line,
-			    size_t len)
+static int send_text_locked(struct chat_listener *l, const char *text,
+			    size_t len, bool is_last)
 {
-	int rc = weir_ref_send(l->first->ref, line, len);
+	int rc = weir_ref_send(l->first->ref, text, len);
 
-	l->question = 0;
-	if (is_windup(line, len) || l->is_ending) {
+	if (is_last || l->is_ending) {
 		weir_ref_close(l->first->ref);
 		leave_queue_locked(l, l->first);
 	}
 	return rc;
 }
 
-static void send_line(struct target t, const char *line, size_t len)
+/* False: it could not be sent, and the operator has been told. */
+static bool send_text(struct target t, const char *text, size_t len,
+		      bool is_last)
 {
 	int rc = -EPIPE;
 
-	if (len == 0)
-		return;
-	if (chat.is_terminal)
-		pause_between_lines();
 	pthread_mutex_lock(&chat.lock);
-	if (t.listener && t.conversation &&
-	    t.listener->conversation == t.conversation)
-		rc = send_line_locked(t.listener, line, len);
-	else if (chat.stale_answers > 0)
-		chat.stale_answers--;
+	if (t.conversation && t.listener->conversation == t.conversation)
+		rc = send_text_locked(t.listener, text, len, is_last);
 	pthread_mutex_unlock(&chat.lock);
 	if (rc == -ENOBUFS)
 		chat_note("not sent: the client does not read");
 	else if (rc < 0)
 		chat_note("not sent: the client has left");
+	return rc >= 0;
+}
+
+static void send_typed(struct target t, const char *line, size_t len)
+{
+	if (len == 0)
+		return;
+	pause_between_lines();
+	(void)send_text(t, line, len, is_windup(line, len));
+}
+
+/*
+ * A line that is too long for one piece is sent in several.  An empty line is
+ * no answer.  Returns false at the end of input.
+ */
+static bool chat_answer(struct target t)
+{
+	bool is_first = true, is_sent = true, is_cut;
+	char piece[TYPED_LINE];
+
+	do {
+		ssize_t n = typed_line(piece, &is_cut, NULL, NULL);
+		bool is_last = !is_cut && t.is_last;
+		size_t len;
+
+		if (n < 0)
+			return false;
+		len = is_cut ? (size_t)n : service_trim(piece, (size_t)n);
+		if (is_first && len == 0)
+			continue;
+		if (is_first && !is_cut)
+			is_last |= is_windup(piece, len);
+		is_sent = is_sent && send_text(t, piece, len, is_last);
+		is_first = false;
+	} while (is_first || is_cut);
+	return true;
 }
 
 static void send_all_away_locked(struct chat_listener *l)
@@ -321,32 +346,39 @@ static void take_typed_line(struct target t, const char *line, size_t len)
 	struct chat_listener *l;
 
 	len = service_trim(line, len);
-	l = chat.is_terminal ? find_addressed(&line, &len) : NULL;
+	l = find_addressed(&line, &len);
 	if (!l) {
-		send_line(t, line, len);
+		send_typed(t, line, len);
 		return;
 	}
 	pthread_mutex_lock(&chat.lock);
-	t = (struct target){ l, l->conversation };
+	t = (struct target){ l, l->conversation, false };
 	if (l->conversation)
 		chat.current = l;
 	pthread_mutex_unlock(&chat.lock);
 	if (!t.conversation)
 		chat_note("nobody is there to talk with at %d", l->number);
 	else
-		send_line(t, line, len);
+		send_typed(t, line, len);
 }
 
 static void operator_on_pipe(void)
 {
+	while (chat_answer(wait_for_message()))
+		;
+}
+
+/* Without a prompt, because standard output is not the terminal. */
+static void operator_at_terminal(void)
+{
 	char line[TYPED_LINE];
+	bool unused;
 	ssize_t n;
 
 	do {
-		struct target t = wait_for_target();
+		struct target t = wait_for_current();
 
-		n = typed_line(line, chat.is_terminal ? read_current : NULL,
-			       &t);
+		n = typed_line(line, &unused, read_current, &t);
 		if (n >= 0)
 			take_typed_line(t, line, (size_t)n);
 	} while (n >= 0);
@@ -390,6 +422,8 @@ static void *operator_main(void *unused)
 {
 	if (chat.is_console)
 		operator_at_console();
+	else if (chat.is_terminal)
+		operator_at_terminal();
 	else
 		operator_on_pipe();
 	operator_left();
@@ -489,12 +523,38 @@ static int note_stop(void)
 	return 0;
 }
 
+/*
+ * Shown and queued under the lock: answers go in the order shown.  A message
+ * whose client has just lost the conversation gets an answer, too, which is
+ * dropped.  One that was not shown gets none.
+ */
+static void take_message_locked(struct chat_listener *l,
+				const struct client *from, const char *message,
+				size_t len)
+{
+	bool is_on = l->first == from;
+	struct target t = { l, is_on ? l->conversation : 0,
+			    is_windup(message, service_trim(message, len)) };
+	char mark[24];
+
+	/* Two spaces; the prompt has one. */
+	if (!service_print(label(l, ">>  ", mark)[0] ? mark : ">>  ", message,
+			   len))
+		return;
+	if (!chat.is_terminal) {
+		chat.asked[chat.end++ % MOST_ASKED] = t;
+		pthread_cond_signal(&chat.changed);
+	} else if (is_on) {
+		l->is_ending |= t.is_last;
+	}
+}
+
 static int chat_readable(weir_conn *c, void *arg)
 {
-	char message[SERVICE_MESSAGE], mark[24];
 	struct client *me = weir_conn_data(c);
 	struct chat_listener *l = arg;
-	bool is_first;
+	char message[SERVICE_MESSAGE];
+	bool is_first, is_full;
 	ssize_t n;
 
 	if (weir_conn_why(c) == WEIR_DRAIN)
@@ -507,18 +567,14 @@ static int chat_readable(weir_conn *c, void *arg)
 	n = weir_conn_read(c, message, sizeof(message));
 	if (n <= 0)
 		return (int)n;
-	/* Shown and numbered under the lock: answers go in the order shown. */
 	pthread_mutex_lock(&chat.lock);
-	/* Two spaces; the prompt has one. */
-	service_print(label(l, ">>  ", mark)[0] ? mark : ">>  ", message,
-		      (size_t)n);
-	if (l->first == me) {
-		l->is_ending |=
-			is_windup(message, service_trim(message, (size_t)n));
-		l->question = l->question ? l->question : ++chat.questions;
-		pthread_cond_signal(&chat.changed);
-	}
+	is_full = chat.end - chat.first == MOST_ASKED;
+	if (!is_full)
+		take_message_locked(l, me, message, (size_t)n);
 	pthread_mutex_unlock(&chat.lock);
+	if (is_full)
+		return weir_conn_printf(
+			c, "Too many messages wait for an answer.\n");
 	return WEIR_AGAIN;
 }
 

@@ -58,12 +58,13 @@ static ssize_t typed_take(char line[TYPED_LINE], size_t len, size_t more)
 	return (ssize_t)len;
 }
 
-ssize_t typed_line(char line[TYPED_LINE], void (*has_come)(void *arg),
-		   void *arg)
+ssize_t typed_line(char line[TYPED_LINE], bool *is_cut,
+		   void (*has_come)(void *arg), void *arg)
 {
 	for (;;) {
 		const char *end = memchr(in.bytes, '\n', in.len);
 
+		*is_cut = !end && !in.has_ended;
 		if (end)
 			return typed_take(line, (size_t)(end - in.bytes), 1);
 		if (in.len == sizeof(in.bytes) || (in.has_ended && in.len > 0))

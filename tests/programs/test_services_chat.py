@@ -3,9 +3,11 @@
 """The chat service of weir-server: an operator at a terminal, a pipe or
 nowhere, one conversation at a time, and clients that wait for theirs."""
 
+import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import threading
@@ -350,14 +352,128 @@ class FromAPipe(Base):
                               rb".*){10}")
             self.end(server, completed=11)
 
-    def test_a_long_line_comes_in_pieces(self):
+    def test_each_message_has_its_answer(self):
         with self.serve() as server:
             with self.enter(server) as sock:
-                self.type(b"z" * 2500 + b"\n")
-                for count in (1024, 1024, 452):
-                    sock.sendall(b"more")
-                    self.expect(sock, b"z" * count)
-            self.end(server, accepted=1)
+                self.ask(server, sock, b"one")
+                self.ask(server, sock, b"two")
+                self.type(b"first\nsecond\n")
+                self.expect(sock, b"firstsecond")
+            self.end(server, completed=1)
+
+    def test_no_answer_reaches_the_next_client(self):
+        with self.serve() as server:
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"one")
+                self.ask(server, sock, b"two")
+            server.out.expect(rb"^chat: ended")
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"three")
+                self.ask(server, sock, b"four")
+                self.type(b"first\nsecond\nthird\nwindup\n")
+                self.assertEqual(read_all(sock), b"thirdwindup")
+            self.end(server, completed=2)
+
+    def test_a_goodbye_has_its_answer(self):
+        with self.serve() as server:
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"one")
+                self.ask(server, sock, b"windup")
+                self.type(b"first\nsee you\n")
+                self.assertEqual(read_all(sock), b"firstsee you")
+            self.end(server, completed=1)
+
+    def test_a_long_line_is_one_answer(self):
+        with self.serve() as server:
+            for length in (1024, 2500):
+                with self.enter(server) as sock:
+                    self.ask(server, sock, b"say %d" % length)
+                    self.ask(server, sock, b"and %d" % length)
+                    self.type(b"z" * length + b"\nwindup\n")
+                    self.assertEqual(read_all(sock),
+                                     b"z" * length + b"windup")
+            self.end(server, completed=2)
+
+    def test_a_long_line_that_comes_too_late_reaches_nobody(self):
+        with self.serve() as server:
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"one")
+            server.out.expect(rb"^chat: ended")
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"two")
+                # Its last piece is no goodbye.
+                self.type(b"z" * 2048 + b"windup\nsecond\n")
+                self.expect(sock, b"second")
+                self.ask(server, sock, b"three")
+                self.type(b"z" * 2048 + b"windup\n")
+                self.expect(sock, b"z" * 2048 + b"windup")
+                self.ask(server, sock, b"four")
+            self.end(server, completed=2)
+
+    def test_a_message_that_could_not_be_shown_has_no_answer(self):
+        shown, write_end = os.pipe()
+        self.addCleanup(os.close, shown)
+        seen = b""
+
+        def is_shown():
+            return select.select([shown], [], [], 0)[0]
+
+        def read_until(what):
+            nonlocal seen
+            while what not in seen:
+                until(is_shown, "%r" % what)
+                piece = os.read(shown, 4096)
+                self.assertTrue(piece, seen)
+                seen += piece
+            before, seen = seen.split(what, 1)
+            return before
+
+        theirs = self.open_stdin()
+        with Server("chat@127.0.0.1:0", stdin=theirs, stdout=write_end,
+                    ready=False) as server:
+            os.close(theirs)
+            os.close(write_end)
+            read_until(b"listening chat@")
+            where = read_until(b"\n").decode()
+            read_until(b"ready\n")
+            # A pipe of one page has room for one write.
+            fcntl.fcntl(shown, fcntl.F_SETPIPE_SZ, 4096)
+            with connect(where) as sock:
+                read_until(b"talking with ")
+                sock.sendall(b"one")
+                until(is_shown, "the message")
+                sock.sendall(b"two")
+                server.logs(rb"a line was lost")
+                read_until(b">>  one\n")
+            read_until(b"chat: ended: ")
+            with connect(where) as sock:
+                read_until(b"talking with ")
+                sock.sendall(b"three")
+                self.assertNotIn(b"two", read_until(b">>  three\n"))
+                self.type(b"to one\nto three\n")
+                self.expect(sock, b"to three")
+
+    def test_messages_that_wait_for_an_answer_are_limited(self):
+        with self.serve() as server:
+            with self.enter(server) as sock:
+                def say():
+                    """A message for each read, if it can be shown."""
+                    sock.sendall(b"x" * 1024 * 10)
+                    return select.select([sock], [], [], 0)[0]
+                until(say, "the refusal")
+                self.assertEqual(read_all(sock),
+                                 b"Too many messages wait for an answer.\n")
+            server.out.expect(rb"^chat: ended")
+            count = server.out.data.count(b">>  x")
+            # The operator is about to answer one of them.
+            self.assertIn(count, (1024, 1025))
+            self.type(b"late\n")
+            server.out.expect(rb"^chat: not sent: the client has left\n")
+            with self.enter(server) as sock:
+                self.ask(server, sock, b"hello")
+                self.type(b"late\n" * (count - 1) + b"to the last\n")
+                self.expect(sock, b"to the last")
+            self.end(server, completed=2)
 
     def test_two_listeners_and_their_clients(self):
         with self.serve(count=2) as server:
@@ -375,6 +491,22 @@ class FromAPipe(Base):
                 self.assertEqual(read_all(sock), b"windup")
                 sock.close()
             self.end(server, completed=2)
+
+    def test_an_answer_that_comes_too_late_is_not_that_to_another(self):
+        with self.serve(count=3) as server:
+            first, second, third = (self.enter(server, i) for i in range(3))
+            for number, sock in enumerate((first, second, third), 1):
+                sock.sendall(b"hello")
+                server.out.expect(rb"^%d>>  hello\n" % number)
+            third.close()
+            server.out.expect(rb"^chat: 3: ended")
+            self.type(b"to 1\nto 2\nto 3\n")
+            self.expect(first, b"to 1")
+            self.expect(second, b"to 2")
+            server.out.expect(rb"^chat: not sent: the client has left\n")
+            first.close()
+            second.close()
+            self.end(server, completed=3)
 
 
 class AtAConsole(TestCase):
