@@ -8,6 +8,9 @@
  * stops the server and closes the console.  A shell that stops and continues
  * the process may change the terminal or its size; the signal handlers below
  * note that for the reading thread.
+ *
+ * In the background the terminal belongs to another program: no prompt is
+ * shown, no key is read, and the mode of the terminal is not changed.
  */
 #include "console.h"
 
@@ -29,6 +32,7 @@
 
 #define MOST_ABOVE ((size_t)64 * 1024)
 #define CLOSE_MS   1000 /* the reading thread may wait for the terminal */
+#define AWAY_MS	   200	/* between two checks: fg(1) may send no signal */
 
 static struct {
 	pthread_mutex_t lock; /* of the next six */
@@ -47,6 +51,7 @@ static struct {
 	_Atomic bool was_stopped, was_resized;
 
 	/* Used only by the reading thread. */
+	bool is_away; /* in the background */
 	bool is_shown;
 	unsigned long long id; /* of the latest prompt */
 	char prompt[16];
@@ -54,12 +59,12 @@ static struct {
 	size_t typed_len, given;
 } console = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static bool is_ours(void)
+/* False if the terminal has hung up or is not the controlling one. */
+static bool is_in_background(void)
 {
 	pid_t owner = tcgetpgrp(STDIN_FILENO);
 
-	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
-	       (owner < 0 || owner == getpgrp());
+	return owner >= 0 && owner != getpgrp();
 }
 
 static void note_signal(int signo)
@@ -82,7 +87,8 @@ static void watch_signals(void)
 
 bool console_open(void)
 {
-	if (!is_ours() || tcgetattr(STDIN_FILENO, &console.before) < 0)
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
+	    is_in_background() || tcgetattr(STDIN_FILENO, &console.before) < 0)
 		return false;
 	console.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (console.wake_fd < 0)
@@ -133,7 +139,7 @@ static void console_put(const char *text, size_t len)
 
 static void console_hide(void)
 {
-	if (!console.is_shown)
+	if (!console.is_shown || console.is_away)
 		return;
 	console.is_shown = false;
 	if (console.has_edit_line)
@@ -144,7 +150,13 @@ static void console_hide(void)
 
 static void console_adapt(void)
 {
-	if (atomic_exchange(&console.was_stopped, false))
+	bool has_changed = console.is_away;
+
+	console.is_away = is_in_background();
+	if (console.is_away)
+		return;
+	has_changed |= atomic_exchange(&console.was_stopped, false);
+	if (has_changed)
 		console_hide();
 	if (atomic_exchange(&console.was_resized, false) &&
 	    console.has_edit_line)
@@ -210,13 +222,8 @@ static enum console_event console_read_typed(const char **line, size_t *len)
 	return CONSOLE_LINE;
 }
 
-static enum console_event console_read_key(short found, const char **line,
-					   size_t *len)
+static enum console_event console_edit(const char **line, size_t *len)
 {
-	if ((found & (POLLIN | POLLHUP | POLLERR)) != POLLIN)
-		return CONSOLE_GONE;
-	if (!console.has_edit_line)
-		return console_read_typed(line, len);
 	switch (edit_line_key(line, len)) {
 	case EDIT_LINE_DONE:
 		console.is_shown = false;
@@ -226,6 +233,21 @@ static enum console_event console_read_key(short found, const char **line,
 	default:
 		return CONSOLE_WOKEN;
 	}
+}
+
+static enum console_event console_read_key(short found, const char **line,
+					   size_t *len)
+{
+	enum console_event event;
+
+	if ((found & (POLLIN | POLLHUP | POLLERR)) != POLLIN)
+		return CONSOLE_GONE;
+	event = console.has_edit_line ? console_edit(line, len)
+				      : console_read_typed(line, len);
+	/* A read in the background fails, because SIGTTIN is blocked. */
+	if (event != CONSOLE_LINE && is_in_background())
+		return CONSOLE_WOKEN;
+	return event;
 }
 
 /* True: the prompt is hidden, and console_close() has been told. */
@@ -251,25 +273,44 @@ enum console_event console_next(const char *prompt, unsigned long long id,
 				const char **line, size_t *len)
 {
 	struct pollfd fds[2] = {
-		{ .fd = prompt ? STDIN_FILENO : -1, .events = POLLIN },
+		{ .fd = -1, .events = POLLIN },
 		{ .fd = console.wake_fd, .events = POLLIN },
 	};
 	uint64_t wakes;
+	int wait_ms = -1;
 
 	console_adapt();
 	console_print_above();
 	if (console_is_closing())
 		return CONSOLE_GONE;
-	if (prompt)
+	if (prompt && !console.is_away) {
+		fds[0].fd = STDIN_FILENO;
 		console_show(prompt, id);
-	else
+	} else {
 		console_hide();
-	if (poll(fds, 2, -1) < 0)
+	}
+	if (console.is_away && (prompt || console.is_shown))
+		wait_ms = AWAY_MS;
+	if (poll(fds, 2, wait_ms) < 0)
 		return errno == EINTR ? CONSOLE_WOKEN : CONSOLE_GONE;
 	if (fds[1].revents)
 		(void)!read(console.wake_fd, &wakes, sizeof(wakes));
 	return fds[0].revents ? console_read_key(fds[0].revents, line, len)
 			      : CONSOLE_WOKEN;
+}
+
+/* SIGTTOU would stop the process if it gets into the background meanwhile. */
+static void console_restore(void)
+{
+	sigset_t ttou, before;
+
+	if (is_in_background())
+		return;
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	pthread_sigmask(SIG_BLOCK, &ttou, &before);
+	tcsetattr(STDIN_FILENO, TCSANOW, &console.before);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void console_close(void)
@@ -290,5 +331,5 @@ void console_close(void)
 					   &until) != 0)
 			break;
 	pthread_mutex_unlock(&console.lock);
-	tcsetattr(STDIN_FILENO, TCSANOW, &console.before);
+	console_restore();
 }

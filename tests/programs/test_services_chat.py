@@ -3,11 +3,13 @@
 """The chat service of weir-server: an operator at a terminal, a pipe or
 nowhere, one conversation at a time, and clients that wait for theirs."""
 
+import contextlib
 import fcntl
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import threading
@@ -661,6 +663,61 @@ class AtAConsole(TestCase):
         terminal.type(b"line\n")
         self.assertEqual(sock.recv(100), b"half a line")
         self.stop(terminal)
+
+    def serve_in_a_shell(self, shell, then):
+        """One that stops the server by Ctrl-Z, lets it go on in the background
+        and does then something.  Gives the client of a conversation, too."""
+        terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
+                            shell="""exec %s -c 'set -m; "$@"; stty sane; bg
+                            echo now in the background; %s' sh "$@"
+                            """ % (shell, then))
+        self.addCleanup(terminal.__exit__)
+        terminal.expect(b"pid ")
+        terminal.server_pid = int(terminal.expect(b"\r\n"))
+        self.addCleanup(self.kill_if_it_goes_on, terminal)
+        terminal.expect(b"listening chat@")
+        terminal.where = [terminal.expect(b"\r\n").decode()]
+        sock = self.enter(terminal)
+        terminal.type(b"a draft")
+        terminal.expect(b"draft")
+        terminal.type(b"\x1a")
+        terminal.expect(b"now in the background\r\n")
+        return terminal, sock
+
+    def kill_if_it_goes_on(self, terminal):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(terminal.server_pid) == terminal.pid:
+                os.kill(terminal.server_pid, signal.SIGKILL)
+
+    def test_in_the_background_it_leaves_the_terminal_alone(self):
+        # The second one does not send SIGCONT to a job that runs.
+        for shell in filter(shutil.which, ("sh", "bash")):
+            with self.subTest(shell=shell):
+                terminal, sock = self.serve_in_a_shell(
+                    shell, "read -r line; echo the shell reads $line; fg")
+                for text in (b"one", b"two"):
+                    sock.sendall(text)
+                    terminal.expect(b">>  " + text + b"\r\n")
+                self.assertTrue(terminal.is_canonical())
+                terminal.type(b"half")
+                sock.sendall(b"three")
+                terminal.expect(b">>  three\r\n")
+                terminal.type(b" a line\n")
+                terminal.expect(b"the shell reads half a line\r\n")
+                terminal.expect(b">> ")
+                terminal.type(b" and more\n")
+                self.assertTrue(sock.recv(100).endswith(b" and more"))
+                os.kill(terminal.server_pid, signal.SIGTERM)
+                terminal.expect(b"drained ")
+                self.assertEqual(terminal.end(), 0)
+
+    def test_a_stop_in_the_background(self):
+        terminal, sock = self.serve_in_a_shell("sh", "wait %1; echo ends: $?")
+        os.kill(terminal.server_pid, signal.SIGTERM)
+        self.assertEqual(read_all(sock), b"")
+        terminal.expect(b"drained ")
+        terminal.expect(b"ends: 0\r\n")
+        self.assertTrue(terminal.is_canonical())
 
     def test_the_terminal_is_given_back(self):
         terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
