@@ -61,16 +61,23 @@ struct dialogue {
 	int64_t waiting_since;
 	bool is_mid; /* a message of the peer is incomplete */
 	int64_t heard_at;
-	char word[GOODBYE_LEN]; /* the beginning of that message */
-	size_t word_len;	/* of the whole message */
-	bool was_goodbye;	/* the peer has sent its goodbye */
+	char word[GOODBYE_LEN + 1]; /* the beginning of that message */
+	size_t word_len;	    /* of the whole message */
+	bool was_goodbye;	    /* the peer has sent its goodbye */
 };
+
+/* The line is without its newline, but may have the CR in front of it. */
+static bool is_goodbye(const char *line, size_t len)
+{
+	return (len == GOODBYE_LEN ||
+		(len == GOODBYE_LEN + 1 && line[GOODBYE_LEN] == '\r')) &&
+	       memcmp(line, goodbye, GOODBYE_LEN) == 0;
+}
 
 static void end_their_message(struct dialogue *d)
 {
-	if (d->kind == DIALOGUE_PERSON && d->word_len == GOODBYE_LEN &&
-	    memcmp(d->word, goodbye, GOODBYE_LEN) == 0)
-		d->was_goodbye = true;
+	d->was_goodbye |=
+		d->kind == DIALOGUE_PERSON && is_goodbye(d->word, d->word_len);
 	d->word_len = 0;
 	d->is_mid = false;
 	if (d->waiting == WAITING_ANSWER)
@@ -102,7 +109,7 @@ static void show_line(struct dialogue *d, const char *data, size_t len)
 	screen_put(&d->screen, data, len);
 	d->is_mid = true;
 	for (size_t i = 0; i < len - is_whole; i++, d->word_len++)
-		if (d->word_len < GOODBYE_LEN)
+		if (d->word_len < sizeof(d->word))
 			d->word[d->word_len] = data[i];
 	if (is_whole) {
 		learn_newline(d);
@@ -211,8 +218,7 @@ static int begin_message(struct dialogue *d, const char *line, size_t len)
 	d->out = d->said + 1;
 	d->out_len = len + end;
 	d->is_unended = end == 0;
-	d->is_last = d->kind != DIALOGUE_LINES && len == GOODBYE_LEN &&
-		     memcmp(line, goodbye, len) == 0;
+	d->is_last = d->kind != DIALOGUE_LINES && is_goodbye(line, len);
 	if (end == 0 && editor_is_interactive() &&
 	    peer_now() - d->said_at < GAP_MS) {
 		start_waiting(d, WAITING_GAP);

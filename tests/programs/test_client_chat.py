@@ -127,6 +127,20 @@ class OnAPipe(TestCase):
             with self.subTest(piece=piece):
                 in_time(lambda: dialogue(piece))
 
+    def test_a_goodbye_may_end_with_crlf(self):
+        operator = Operator(b"windup\r\n")
+        with PythonServer(operator) as server:
+            result = chat(server.address, b"one\ntwo\n")
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, b"windup\r\n", b""))
+        self.assertEqual(operator.heard, [b"one"])
+        operator = Operator(b"see you", b"I am not asked")
+        with PythonServer(operator) as server:
+            result = chat(server.address, b"windup\r\ntwo\r\n")
+        self.assertEqual((result.returncode, result.stdout),
+                         (0, b"see you\n"))
+        self.assertEqual(operator.heard, [b"windup\r"])
+
     def test_the_operator_answers_a_goodbye(self):
         operator = Operator(b"hi", b"see you")
         with PythonServer(operator) as server:
@@ -136,7 +150,8 @@ class OnAPipe(TestCase):
         self.assertEqual(operator.heard, [b"one", b"windup"])
 
     def test_words_like_the_goodbye_end_nothing(self):
-        answers = [b"windu", b"windups", b"wind up", b"Windup", b" windup"]
+        answers = [b"windu", b"windups", b"wind up", b"Windup", b" windup",
+                   b"windup\rx", b"windup\r\r"]
         lines = [b"x"] + answers
         operator = Operator(*answers, b"ok")
         with PythonServer(operator) as server:
