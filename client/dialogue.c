@@ -13,6 +13,12 @@
  *
  * Main thread only.  One poll() waits for the user and the peer, until the user
  * has nothing more to send.
+ *
+ * "The answer to our goodbye" ends our output.  The first message after it may
+ * answer an earlier line of the user, and a peer that takes our end for that of
+ * the conversation would not answer the goodbye any more.  So as many messages
+ * are waited for as lines are unanswered, but MORE_MS at most for each: a
+ * person may answer several lines together.
  */
 #include "dialogue.h"
 
@@ -31,6 +37,7 @@
 
 #define QUIET_MS 20
 #define GAP_MS	 40 /* between two lines to a person */
+#define MORE_MS	 10000
 
 /* Their lines have two spaces, as print('>> ', x) of Python prints them. */
 static const char our_mark[] = ">> ";
@@ -40,7 +47,13 @@ static const char goodbye[] = "windup";
 #define GOODBYE_LEN (sizeof(goodbye) - 1)
 
 /* What must come before the user may type more. */
-enum waiting { WAITING_NOTHING, WAITING_GAP, WAITING_OUTPUT, WAITING_ANSWER };
+enum waiting {
+	WAITING_NOTHING,
+	WAITING_GAP,
+	WAITING_OUTPUT,
+	WAITING_ANSWER,
+	WAITING_MORE, /* the first answer was not that to our goodbye */
+};
 
 struct dialogue {
 	enum dialogue_kind kind;
@@ -59,7 +72,8 @@ struct dialogue {
 	int64_t said_at;
 	enum waiting waiting;
 	int64_t waiting_since;
-	bool is_mid; /* a message of the peer is incomplete */
+	int unanswered; /* lines of the user */
+	bool is_mid;	/* a message of the peer is incomplete */
 	int64_t heard_at;
 	char word[GOODBYE_LEN + 1]; /* the beginning of that message */
 	size_t word_len;	    /* of the whole message */
@@ -74,13 +88,27 @@ static bool is_goodbye(const char *line, size_t len)
 	       memcmp(line, goodbye, GOODBYE_LEN) == 0;
 }
 
+static void start_waiting(struct dialogue *d, enum waiting what)
+{
+	d->waiting = what;
+	d->waiting_since = peer_now();
+}
+
 static void end_their_message(struct dialogue *d)
 {
 	d->was_goodbye |=
 		d->kind == DIALOGUE_PERSON && is_goodbye(d->word, d->word_len);
 	d->word_len = 0;
 	d->is_mid = false;
-	if (d->waiting == WAITING_ANSWER)
+	if (d->unanswered > 0)
+		d->unanswered--;
+	if (d->waiting != WAITING_ANSWER && d->waiting != WAITING_MORE)
+		return;
+	/* A script has waited for each answer; a room need not answer. */
+	if (d->is_last && d->unanswered > 0 && editor_is_interactive() &&
+	    !*d->newline)
+		start_waiting(d, WAITING_MORE);
+	else
 		d->waiting = WAITING_NOTHING;
 }
 
@@ -171,12 +199,6 @@ static int dialogue_end(struct dialogue *d, int rc, const char *what)
 	return peer_say(d->peer, rc, what);
 }
 
-static void start_waiting(struct dialogue *d, enum waiting what)
-{
-	d->waiting = what;
-	d->waiting_since = peer_now();
-}
-
 static bool is_answered(const struct dialogue *d)
 {
 	return d->kind == DIALOGUE_PERSON &&
@@ -219,6 +241,7 @@ static int begin_message(struct dialogue *d, const char *line, size_t len)
 	d->out_len = len + end;
 	d->is_unended = end == 0;
 	d->is_last = d->kind != DIALOGUE_LINES && is_goodbye(line, len);
+	d->unanswered++;
 	if (end == 0 && editor_is_interactive() &&
 	    peer_now() - d->said_at < GAP_MS) {
 		start_waiting(d, WAITING_GAP);
@@ -241,6 +264,13 @@ static int send_owed_newline(struct dialogue *d)
 	return status;
 }
 
+static int more_ms(const struct dialogue *d)
+{
+	int ms = d->peer->timeout_ms;
+
+	return ms >= 0 && ms < MORE_MS ? ms : MORE_MS;
+}
+
 /* Milliseconds until the next deadline; -1: none. */
 static int next_deadline_ms(const struct dialogue *d)
 {
@@ -250,6 +280,8 @@ static int next_deadline_ms(const struct dialogue *d)
 		left = d->heard_at + QUIET_MS - now;
 	else if (d->waiting == WAITING_GAP)
 		left = d->said_at + GAP_MS - now;
+	else if (d->waiting == WAITING_MORE)
+		left = d->waiting_since + more_ms(d) - now;
 	else if (d->waiting != WAITING_NOTHING && d->peer->timeout_ms >= 0 &&
 		 !d->has_been_told)
 		left = d->waiting_since + d->peer->timeout_ms - now;
@@ -270,6 +302,10 @@ static int on_deadline(struct dialogue *d)
 		return dialogue_send(d);
 	if (d->waiting == WAITING_OUTPUT)
 		return dialogue_end(d, -ETIMEDOUT, "progress");
+	if (d->waiting == WAITING_MORE) {
+		d->waiting = WAITING_NOTHING;
+		return CLI_DONE;
+	}
 	if (!d->is_last)
 		return dialogue_end(d, -ETIMEDOUT, "answer");
 	/* A person may take time; a script has sent its goodbye. */
@@ -322,20 +358,14 @@ static int dialogue_poll(struct dialogue *d)
 	return (peer->revents & POLLOUT) ? dialogue_send(d) : CLI_DONE;
 }
 
-/* Between two persons our output ends after the answer to our goodbye. */
 static int dialogue_finish(struct dialogue *d)
 {
-	bool is_ended = !d->is_last || d->kind != DIALOGUE_PERSON ||
-			*d->newline || !editor_is_interactive();
-	int n = is_ended ? weir_conn_shutdown(d->peer->conn, SHUT_WR) : 0;
+	int n = weir_conn_shutdown(d->peer->conn, SHUT_WR);
 
 	n = peer_result(d->peer, n);
 	editor_hide();
-	while (n >= 0 && !d->screen.error && (n = dialogue_receive(d)) > 0) {
-		if (!is_ended)
-			(void)weir_conn_shutdown(d->peer->conn, SHUT_WR);
-		is_ended = true;
-	}
+	while (n >= 0 && !d->screen.error && (n = dialogue_receive(d)) > 0)
+		;
 	end_pending_message(d);
 	if (n >= 0 || n == -ETIMEDOUT || d->was_goodbye)
 		return CLI_DONE;

@@ -5,6 +5,7 @@ with somebody who speaks at any time; in a room; and with peers that go."""
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -533,6 +534,57 @@ class OnATerminal(TestCase):
                 self.assertEqual(peer.wait().recv(10), b"")
                 peer.goes()
                 self.assertEqual(user.end(), 0)
+
+    def test_our_output_ends_after_the_answer_to_our_goodbye(self):
+        for term in TERMS:
+            with self.subTest(term=term), \
+                    conversation("-t", "never", term=term) as (user, peer):
+                user.expect(PROMPT)
+                user.type(b"hello\n")
+                peer.hears(b"hello")
+                peer.says(b"hi")
+                user.expect(b">>  hi\r\n" + PROMPT)
+                user.type(b"windup\n")
+                peer.hears(b"windup")
+                peer.says(b"so long")
+                self.assertEqual(peer.wait().recv(10), b"")
+                peer.says(b", my friend")
+                user.expect(b">>  so long\r\n")
+                user.expect(b"my friend")
+                peer.goes()
+                self.assertEqual(user.end(), 0)
+
+    def test_an_answer_to_an_earlier_line_is_not_that_to_our_goodbye(self):
+        with conversation("-t", "never") as (user, peer):
+            for line in (b"one", b"two", b"three", b"windup"):
+                user.expect(PROMPT)
+                user.type(line + b"\n")
+                peer.hears(line)
+            for answer in (b"to one", b"to two", b"to three"):
+                peer.says(answer)
+                user.expect(THEIRS + answer)
+                user.expect(b"\r\n")
+            sock = peer.wait()
+            self.assertEqual(select.select([sock], [], [], 0)[0], [])
+            peer.says(b"so long")
+            self.assertEqual(sock.recv(10), b"")
+            peer.goes()
+            self.assertEqual(user.end(), 0)
+
+    def test_a_goodbye_to_somebody_who_does_not_answer_each_line(self):
+        def dialogue():
+            with conversation("-t", "2s") as (user, peer):
+                for line in (b"one", b"two", b"windup"):
+                    user.expect(PROMPT)
+                    user.type(line + b"\n")
+                    peer.hears(line)
+                peer.says(b"so long")
+                self.assertEqual(peer.wait().recv(10), b"")
+                peer.says(b"I see")
+                user.expect(b"I see")
+                peer.goes()
+                self.assertEqual(user.end(), 0)
+        in_time(dialogue)
 
     def test_nobody_has_to_wait_for_an_answer(self):
         for term in TERMS:
