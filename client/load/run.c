@@ -455,6 +455,8 @@ static int end_all(struct run *r)
 	       sizeof(r->bad_clients.counts));
 	r->summary.result->is_cut = r->is_interrupted;
 	atomic_store(&is_stopped, false);
+	r->summary.usage_from = r->control.usage_from;
+	r->summary.usage_to = r->control.usage_to;
 	summary_end(&r->summary, measured_end(r), r->engine_count);
 	for (int i = 0; i < r->engine_count; i++) {
 		summary_add_engine(&r->summary, &r->engines[i].sums);

@@ -5,6 +5,8 @@
  */
 #include "scripted.h"
 
+#include <sched.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define SHORT (SECOND / 2 * (5 + slowness()))
@@ -348,6 +350,93 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 }
 END_TEST
 
+#define DRAIN_CPU_NS   SECOND
+#define DRAIN_SWITCHES 10000
+
+static long switches_of_thread(void)
+{
+	struct rusage usage;
+
+	ck_assert_int_eq(getrusage(RUSAGE_THREAD, &usage), 0);
+	return usage.ru_nivcsw;
+}
+
+static int64_t cpu_of_thread(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+/* The other thread that wants the processor. */
+static void *yields(void *arg)
+{
+	atomic_bool *is_over = arg;
+
+	while (!atomic_load(is_over))
+		sched_yield();
+	return NULL;
+}
+
+struct drain {
+	bool has_begun;
+	long switches;
+};
+
+/* The thread that watches the run is busy and preempted in the drain. */
+static void work_in_the_drain(void *arg, const struct progress *p)
+{
+	int64_t cpu = cpu_of_thread(), fail_at = test_deadline();
+	long switches = switches_of_thread();
+	struct drain *d = arg;
+	cpu_set_t all, one;
+	atomic_bool is_over = false;
+	pthread_t other;
+
+	if (p->part != RUN_DRAINING || d->has_begun)
+		return;
+	d->has_begun = true;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	ck_assert_int_eq(pthread_create(&other, NULL, yields, &is_over), 0);
+	while (cpu_of_thread() - cpu < DRAIN_CPU_NS && now_ms() < fail_at)
+		sched_yield();
+	d->switches = switches_of_thread() - switches;
+	atomic_store(&is_over, true);
+	pthread_join(other, NULL);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+	ck_assert_int_ge(cpu_of_thread() - cpu, DRAIN_CPU_NS);
+}
+
+START_TEST(what_this_client_does_in_the_drain_is_not_counted)
+{
+	const struct script late = {
+		.fault = FAULT_DELAY, .faults = 1, .to = 1, .delay_ms = 1000
+	};
+	struct plan plan = PLAN(.schedule = PLAN_CONSTANT, .rate = 20,
+				.duration_ns = SECOND / 5);
+	struct scripted *s = scripted_start("127.0.0.1", &late, &plan);
+	struct drain d = { 0 };
+	struct result r;
+
+	plan.address = scripted_address(s);
+	ck_assert_int_eq(run_watched(&r, &plan, work_in_the_drain, &d), 0);
+	expect_result_balance(&r);
+	scripted_stop(s);
+	scripted_free(s);
+	ck_assert(d.has_begun);
+	ck_assert_double_lt(r.self.cpu_user + r.self.cpu_system,
+			    (double)DRAIN_CPU_NS / 1e9);
+	/* Not each system counts a yield as one. */
+	if (d.switches > DRAIN_SWITCHES)
+		ck_assert_uint_lt(r.self.switches, DRAIN_SWITCHES);
+	result_free(&r);
+}
+END_TEST
+
 /* A second that begins after the end belongs to the drain. */
 START_TEST(the_drain_is_no_second_of_the_run)
 {
@@ -382,6 +471,7 @@ int main(void)
 		what_a_dead_server_never_got_has_its_age,
 		with_reconnect_a_dead_server_is_tried_to_the_end,
 		a_run_of_a_moment_has_its_second,
+		what_this_client_does_in_the_drain_is_not_counted,
 		the_drain_is_no_second_of_the_run,
 		seconds_go_on_when_one_thread_has_lost_its_connections);
 }

@@ -76,9 +76,17 @@ START_TEST(a_busy_or_stuck_client_is_told_of)
 	/* Preemption explains other reasons and is harmless by itself. */
 	f.result.self.switches = 1000000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
+	f.result.self.busiest = 0.85;
+	f.result.self.measured_ns = 10 * SECOND;
+	f.result.self.switches = 2100;
+	verdict_judge(&f.result);
+	ck_assert_uint_eq(f.result.reason_count, 2);
+	ck_assert_str_eq(f.result.reasons[1],
+			 "this client was preempted 210 times per second");
 	/* Two of them in 3 ms are no rate. */
 	f.result.self.switches = 2;
 	f.result.elapsed = f.plan.duration_ns = 3000000;
+	f.result.self.measured_ns = 3000000;
 	f.result.self.busiest = 0.85;
 	verdict_judge(&f.result);
 	for (size_t i = 0; i < f.result.reason_count; i++)

@@ -436,26 +436,43 @@ static void say_ready(struct engine *e)
 
 static void engine_tick(struct engine *e, int64_t now)
 {
-	if (e->tick_at == e->measure_at)
-		e->sums.cpu_ns = thread_cpu();
 	hand_over(e, now);
 	while (e->tick_at <= now)
 		e->tick_at += SECOND;
 }
 
+static void engine_begin_measuring(struct engine *e)
+{
+	struct control *c = e->control;
+
+	e->is_measuring = true;
+	e->sums.cpu_ns = thread_cpu();
+	pthread_mutex_lock(&c->lock);
+	if (!c->has_usage)
+		getrusage(RUSAGE_SELF, &c->usage_from);
+	c->has_usage = true;
+	pthread_mutex_unlock(&c->lock);
+}
+
 /*
- * The share of a core is one of the measured part: a wait for the last replies
- * would lower it.  Of a shorter part, sending alone would be most.
+ * CPU time and context switches are those of the measured part: a wait for the
+ * last replies would lower the share of a core, and have switches of its own.
+ * Of a shorter part, sending alone would be most.
  */
 #define SHARE_MIN (100 * MS)
 
-static void engine_count_cpu(struct engine *e, int64_t now)
+static void engine_end_measuring(struct engine *e, int64_t now)
 {
-	if (e->sums.measured_ns > 0 || e->measure_at == NEVER ||
-	    now <= e->measure_at)
+	struct control *c = e->control;
+
+	if (!e->is_measuring || e->has_measured)
 		return;
+	e->has_measured = true;
 	e->sums.cpu_ns = thread_cpu() - e->sums.cpu_ns;
 	e->sums.measured_ns = now - e->measure_at;
+	pthread_mutex_lock(&c->lock);
+	getrusage(RUSAGE_SELF, &c->usage_to);
+	pthread_mutex_unlock(&c->lock);
 }
 
 static void update_all(struct engine *e)
@@ -530,6 +547,8 @@ static int64_t run_clock(struct engine *e)
 		next = connect_some(e, now);
 	else if (!e->is_ready && has_connected(e, now))
 		say_ready(e);
+	if (!e->is_measuring && now >= e->measure_at)
+		engine_begin_measuring(e);
 	if (!e->is_started && now >= e->start_at) {
 		e->is_started = true;
 		if (!engine_is_open_loop(e))
@@ -537,16 +556,16 @@ static int64_t run_clock(struct engine *e)
 	}
 	if (e->is_started && !e->have_all_begun && !engine_is_open_loop(e))
 		look_for_beginners(e, now);
+	if (now >= e->end_at)
+		begin_ending(e);
+	if (e->is_ending && now - e->measure_at >= SHARE_MIN)
+		engine_end_measuring(e, now);
 	if (now >= e->end_at && !e->has_ended_part)
 		e->has_ended_part = hand_over(e, now);
 	else if (now >= e->tick_at)
 		engine_tick(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);
-	if (now >= e->end_at)
-		begin_ending(e);
-	if (e->is_ending && now - e->measure_at >= SHARE_MIN)
-		engine_count_cpu(e, now);
 	if (now >= e->send_until)
 		end_sending(e);
 	at = run_due(e, now);
@@ -758,7 +777,7 @@ static void engine_finish(struct engine *e)
 			e->sums.unsent += conn_unsent(c);
 	}
 	schedule_count_missed(e);
-	engine_count_cpu(e, now);
+	engine_end_measuring(e, now);
 	pthread_mutex_lock(&e->control->lock);
 	e->now->to = now;
 	e->has_finished = true;

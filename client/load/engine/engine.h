@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "../measure/result.h"
@@ -187,6 +188,9 @@ struct control {
 	int64_t last_sent_at; /* the latest message of these */
 	int finished;	      /* engines that have ended */
 	int error;	      /* of the first that failed, or 0 */
+	/* When the first engine began to measure, and when the last ended: */
+	struct rusage usage_from, usage_to;
+	bool has_usage;
 };
 
 struct engine {
@@ -237,6 +241,7 @@ struct engine {
 	size_t left_over;
 	int64_t ready_since;
 	bool is_ready, is_started, is_ending;
+	bool is_measuring, has_measured;
 	bool is_sending_over; /* send_until has passed */
 	bool has_ended_part;  /* the last measured interval is handed over */
 	bool has_no_pwait2;

@@ -299,18 +299,14 @@ bool verdict_is_our_limit(const struct result *r)
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 
-/* In which this client can stall and be preempted. */
-static double watched(const struct result *r)
-{
-	return (double)(r->elapsed + r->self.awaited_ns);
-}
-
 static void check_self(struct result *r)
 {
 	const struct self *s = &r->self;
 	bool is_busy = s->busiest >= VERDICT_BUSY_NOT;
+	/* It may have been in the wait for the last replies. */
+	double watched = (double)(r->elapsed + s->awaited_ns);
 	bool is_stuck = (double)s->longest_stall >=
-			rounded(VERDICT_STALL_NOT * watched(r));
+			rounded(VERDICT_STALL_NOT * watched);
 	char stall[UNITS_TEXT];
 
 	if (s->busiest >= VERDICT_BUSY_CARE)
@@ -330,7 +326,8 @@ static void check_self(struct result *r)
 static void check_switches(struct result *r)
 {
 	/* A rate needs a second. */
-	double seconds = fmax(watched(r) / 1e9, 1) * r->plan->threads;
+	double seconds =
+		fmax((double)r->self.measured_ns / 1e9, 1) * r->plan->threads;
 	double rate = (double)r->self.switches / seconds;
 	char text[UNITS_TEXT];
 

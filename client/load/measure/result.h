@@ -194,10 +194,16 @@ struct bad_client_counts {
 
 /* What this client itself did to the figures. */
 struct self {
+	/*
+	 * Of the measured part; in a closed loop with --count, until the last
+	 * message was sent:
+	 */
 	double cpu_user, cpu_system; /* seconds, all threads */
 	double busiest;		     /* share of a core of the busiest thread */
 	uint64_t switches;	     /* involuntary context switches */
-	int64_t longest_stall;	     /* of a loop: busy, or not scheduled */
+	int64_t measured_ns;	     /* the length of this time */
+
+	int64_t longest_stall; /* of a loop: busy, or not scheduled */
 	/* Open loop, --count: how long the last replies were waited for. */
 	int64_t awaited_ns;
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */

@@ -114,7 +114,6 @@ void summary_fini(struct summary *s)
 void summary_start(struct summary *s, int64_t measure_at)
 {
 	s->measure_at = measure_at;
-	getrusage(RUSAGE_SELF, &s->usage);
 }
 
 void summary_set_bad_clients(struct summary *s, int64_t from, int64_t to)
@@ -256,11 +255,10 @@ const struct second *summary_end_second(struct summary *s, int open,
 	struct second *row;
 	enum clock_kind main = result_main_clock(r->plan);
 
-	/* CPU time and errors so far belong to the warm-up. */
+	/* Errors so far belong to the warm-up. */
 	if (s->from != NEVER && !s->is_measuring && !is_last) {
 		s->is_measuring = true;
 		s->second_failed = 0;
-		getrusage(RUSAGE_SELF, &s->usage);
 	}
 	if (s->from == NEVER || s->to <= s->measure_at ||
 	    s->to <= s->ended_at ||
@@ -407,13 +405,12 @@ static double seconds(struct timeval a, struct timeval b)
 
 static void measure_self(struct summary *s, int engines)
 {
+	const struct rusage *from = &s->usage_from, *to = &s->usage_to;
 	struct self *self = &s->result->self;
-	struct rusage now;
 
-	getrusage(RUSAGE_SELF, &now);
-	self->cpu_user = seconds(s->usage.ru_utime, now.ru_utime);
-	self->cpu_system = seconds(s->usage.ru_stime, now.ru_stime);
-	self->switches = (uint64_t)(now.ru_nivcsw - s->usage.ru_nivcsw);
+	self->cpu_user = seconds(from->ru_utime, to->ru_utime);
+	self->cpu_system = seconds(from->ru_stime, to->ru_stime);
+	self->switches = (uint64_t)(to->ru_nivcsw - from->ru_nivcsw);
 	self->histogram_bytes = sizeof(struct histogram) * CLOCK_KINDS *
 				(2 * (size_t)engines + 2);
 }
@@ -454,6 +451,7 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 		busy = (double)sums->cpu_ns / (double)sums->measured_ns;
 	if (busy > r->self.busiest)
 		r->self.busiest = busy;
+	keep_max(&r->self.measured_ns, sums->measured_ns);
 	keep_max(&r->self.longest_stall, sums->longest_stall);
 }
 

@@ -87,9 +87,10 @@ struct summary {
 	int64_t end_at;			/* when the measured part ends */
 	int64_t measure_at, bad_clients_from, bad_clients_to;
 	size_t seconds_cap;
-	struct rusage usage; /* when measuring began */
-	int64_t end;	     /* of the measured part; set by summary_end() */
-	uint64_t *replies;   /* of each connection; NULL: no memory */
+	/* When measuring began and ended; set before summary_end(). */
+	struct rusage usage_from, usage_to;
+	int64_t end;	   /* of the measured part; set by summary_end() */
+	uint64_t *replies; /* of each connection; NULL: no memory */
 	size_t replies_count;
 };
 
