@@ -52,6 +52,13 @@ void cli_redirect_errors(char *buf, size_t cap)
 	redirected_cap = cap;
 }
 
+static _Thread_local char last_error[1024];
+
+const char *cli_last_error(void)
+{
+	return last_error;
+}
+
 void cli_error(const char *format, ...)
 {
 	char raw[1024], line[4096];
@@ -66,6 +73,8 @@ void cli_error(const char *format, ...)
 			   CLI_KEEP_UTF8);
 		return;
 	}
+	cli_escape(last_error, sizeof(last_error), raw, strlen(raw),
+		   CLI_KEEP_UTF8);
 	len = (size_t)snprintf(line, sizeof(line), "%s: ", program_name);
 	len += cli_escape(line + len, sizeof(line) - 1 - len, raw, strlen(raw),
 			  CLI_KEEP_UTF8);
@@ -220,6 +229,17 @@ bool cli_is_unsupported(int error)
 {
 	return error == ENOSYS || error == EPERM || error == EOPNOTSUPP ||
 	       error == ENOPROTOOPT || error == ENOTTY;
+}
+
+const char *cli_reader(int rc)
+{
+	static _Thread_local char text[64];
+
+	if (rc != -EACCES)
+		return "";
+	snprintf(text, sizeof(text), "; it is read as user %ld",
+		 (long)geteuid());
+	return text;
 }
 
 int cli_flush(void)

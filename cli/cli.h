@@ -49,6 +49,9 @@ const char *cli_program(void);
 /* Print "program: ..." on standard error, control characters escaped. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The last that this thread has printed, as shown after "program: ", or "". */
+const char *cli_last_error(void);
+
 /*
  * Put the errors of the calling thread into buf, without the name of the
  * program, instead of printing them; the last one remains.  NULL: print them.
@@ -80,6 +83,12 @@ void cli_print_text(const char *name, const char *text);
  * caller that passes a newer flag checks for it as well.
  */
 bool cli_is_unsupported(int error);
+
+/*
+ * More for the error of a file, an -errno: the user if that may be the reason,
+ * else "".  It stays until the next call of the thread.
+ */
+const char *cli_reader(int rc);
 
 /* Flush standard output.  Returns CLI_DONE or what cli_output_failed() does. */
 int cli_flush(void);

@@ -105,7 +105,8 @@ bool certificate_load(struct options *o)
 		return true;
 	rc = make_context(&o->tls, t, why, sizeof(why));
 	if (rc < 0)
-		cli_error("--tls-%s: %s", option_of(t, why), why);
+		cli_error("--tls-%s: %s%s", option_of(t, why), why,
+			  cli_reader(rc));
 	return rc >= 0;
 }
 

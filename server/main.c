@@ -521,6 +521,8 @@ int main(int argc, char **argv)
 		status = activation_apply(&options.listeners) && systemd_open()
 				 ? run_server(&run)
 				 : CLI_USAGE;
+	if (status != CLI_DONE)
+		upgrade_failed(cli_last_error());
 	options_fini(&options);
 	activation_fini();
 	return status;

@@ -887,11 +887,12 @@ static int make_rules(struct options *o, char *why, size_t cap)
 static bool load_rules(struct options *o)
 {
 	char why[256] = "out of memory";
+	int rc = o->rules ? make_rules(o, why, sizeof(why)) : 0;
 
-	if (!o->rules || make_rules(o, why, sizeof(why)) >= 0)
+	if (rc >= 0)
 		return true;
-	cli_error("--access: %s%s%s", are_rules(o->rules) ? "" : o->rules,
-		  are_rules(o->rules) ? "" : ": ", why);
+	cli_error("--access: %s%s%s%s", are_rules(o->rules) ? "" : o->rules,
+		  are_rules(o->rules) ? "" : ": ", why, cli_reader(rc));
 	return false;
 }
 

@@ -305,6 +305,30 @@ static void warn_of_paths(const struct options *o)
 		warn_of_path(address_path(o->listeners.all[i].where));
 }
 
+static void warn_of_unreadable(const char *path)
+{
+	if (path && access(path, R_OK) < 0)
+		journal(WEIR_LOG_WARNING,
+			"the server's user cannot read '%s': %s; a reload or "
+			"an upgrade will fail",
+			path, strerror(errno));
+}
+
+static void warn_of_files(const struct options *o)
+{
+	const struct tls_options *t = &o->tls_options;
+
+	warn_of_unreadable(o->config_file);
+	warn_of_unreadable(options_rules_file(o));
+	for (size_t i = 0; i < t->certificate_count; i++) {
+		warn_of_unreadable(t->certificates[i]);
+		warn_of_unreadable(t->keys[i]);
+	}
+	warn_of_unreadable(t->client_ca);
+	warn_of_unreadable(t->crl);
+	warn_of_unreadable(t->ticket_keys);
+}
+
 bool privileges_drop(const struct options *o)
 {
 	tzset(); /* its files are out of reach soon */
@@ -320,6 +344,8 @@ bool privileges_drop(const struct options *o)
 	}
 	if (o->user)
 		warn_of_paths(o);
+	if (o->user && !o->root) /* behind another root neither is possible */
+		warn_of_files(o);
 	if (o->sandbox && !sandbox_enter(o))
 		return false;
 	return !o->file || can_read(o->file);

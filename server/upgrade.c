@@ -64,6 +64,7 @@ static struct {
 	sigset_t mask;
 	atomic_int predecessor; /* a socket; -1: none shares our listeners */
 	atomic_bool has_successor, is_under_way;
+	bool is_ready; /* the predecessor was told */
 
 	struct offer offers[OFFERS_MOST];
 	int count;
@@ -82,6 +83,7 @@ struct launch {
 	int told, tells;  /* the same of the guard's socket */
 	pid_t guard, child;
 	int64_t began_at;
+	char reason[512]; /* why the successor ends, as it says */
 };
 
 /* How a process has ended, as waitid(2) says. */
@@ -201,12 +203,22 @@ void upgrade_ready(void)
 	if (upgrade.predecessor < 0)
 		return;
 	(void)send(upgrade.predecessor, text, len, MSG_NOSIGNAL);
+	upgrade.is_ready = true;
 	if (background_start(take_sockets, NULL) < 0)
 		journal(WEIR_LOG_WARNING,
 			"no thread waits for the end of the predecessor");
 	/* While the predecessor shares the sockets, a stop would leave them. */
 	while (upgrade.predecessor >= 0 && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
+}
+
+void upgrade_failed(const char *why)
+{
+	struct iovec text[] = { { "F", 1 }, { (void *)why, strlen(why) } };
+	struct msghdr m = { .msg_iov = text, .msg_iovlen = 2 };
+
+	if (upgrade.predecessor >= 0 && !upgrade.is_ready)
+		(void)sendmsg(upgrade.predecessor, &m, MSG_NOSIGNAL);
 }
 
 static int offer_locked(weir_server *s, int id, const char *name,
@@ -569,24 +581,41 @@ static struct end end_child(const struct launch *l)
 	return end;
 }
 
-static void explain_end(struct end end, char *why, size_t cap)
+static void explain_end(const struct launch *l, struct end end, char *why,
+			size_t cap)
 {
-	if (end.code == CLD_EXITED)
-		snprintf(why, cap, "'%s' has ended with status %d",
-			 upgrade.program, end.status);
-	else
-		snprintf(why, cap, "'%s' was ended by signal %d",
-			 upgrade.program, end.status);
+	snprintf(why, cap, "'%s' %s %d%s%s", upgrade.program,
+		 end.code == CLD_EXITED ? "has ended with status"
+					: "was ended by signal",
+		 end.status, l->reason[0] ? ": " : "", l->reason);
 }
 
-/* A successor of another version may send less, and keep the socket open. */
-static bool read_rest(const struct launch *l, void *ret, size_t len)
+/*
+ * Less than len at the end of input.  A successor of another version may send
+ * less, and keep the socket open.
+ */
+static ssize_t read_up_to(const struct launch *l, void *ret, size_t len)
 {
 	const struct timeval limit = { .tv_sec = REPORT_MS / 1000 };
 
-	return setsockopt(l->ours, SOL_SOCKET, SO_RCVTIMEO, &limit,
-			  sizeof(limit)) == 0 &&
-	       recv(l->ours, ret, len, MSG_WAITALL) == (ssize_t)len;
+	if (setsockopt(l->ours, SOL_SOCKET, SO_RCVTIMEO, &limit,
+		       sizeof(limit)) < 0)
+		return -1;
+	return recv(l->ours, ret, len, MSG_WAITALL);
+}
+
+static bool read_rest(const struct launch *l, void *ret, size_t len)
+{
+	return read_up_to(l, ret, len) == (ssize_t)len;
+}
+
+static void read_reason(struct launch *l)
+{
+	char text[sizeof(l->reason)];
+	ssize_t len = read_up_to(l, text, sizeof(text));
+
+	cli_escape(l->reason, sizeof(l->reason), text,
+		   len > 0 ? (size_t)len : 0, CLI_KEEP_UTF8);
 }
 
 static bool read_taken(const struct launch *l)
@@ -599,7 +628,7 @@ static bool read_taken(const struct launch *l)
 	return is_whole;
 }
 
-static bool wait_for_successor(const struct launch *l, char *why, size_t cap)
+static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 {
 	int error = 0;
 	char said = 0;
@@ -608,6 +637,8 @@ static bool wait_for_successor(const struct launch *l, char *why, size_t cap)
 		return false;
 	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R' && read_taken(l))
 		return true;
+	if (said == 'F')
+		read_reason(l);
 	if (said == 'E' && read_rest(l, &error, sizeof(error)))
 		snprintf(why, cap, "cannot execute '%s': %s", upgrade.program,
 			 strerror(error));
@@ -675,7 +706,7 @@ static void end_and_report(const struct launch *l, char *why, size_t cap)
 	struct end end = end_child(l);
 
 	if (why[0] == '\0')
-		explain_end(end, why, cap);
+		explain_end(l, end, why, cap);
 }
 
 static bool launch_locked(char *why, size_t cap)

@@ -7,8 +7,8 @@
  * The successor gets the listening sockets as from a service manager
  * (activation.h), and in WEIR_PREDECESSOR the number of a socket that is
  * connected to the predecessor.  It writes there that it is ready, and which of
- * the listening sockets it uses.  It reads the end of input there when the
- * predecessor has closed its listening sockets, or has ended.
+ * the listening sockets it uses, or why it ends.  It reads the end of input
+ * there when the predecessor has closed its listening sockets, or has ended.
  */
 #ifndef SERVER_UPGRADE_H
 #define SERVER_UPGRADE_H
@@ -35,6 +35,9 @@ void upgrade_start(weir_server *s, const struct options *o);
  * moment for it to close its sockets: from then on they are this server's.
  */
 void upgrade_ready(void);
+
+/* Tell it, if there is one that waits, that the start has failed. */
+void upgrade_failed(const char *why);
 
 /*
  * Is this a successor whose predecessor still has its listening sockets?  As

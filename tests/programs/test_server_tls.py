@@ -640,6 +640,28 @@ class Reload(TLSCase):
                 subject = client.getpeercert()["subject"]
                 self.assertIn((("commonName", "second"),), subject)
 
+    @unittest.skipIf(os.getuid() != 0, "this is left to root")
+    def test_a_key_that_only_root_can_read_is_told(self):
+        become = ["setpriv", "--reuid", "65534", "--regid", "65534",
+                  "--clear-groups"]
+        can_run = run("WEIR_SERVER", "--version",
+                      under=become).returncode == 0
+        os.chmod(self.place, 0o755)
+        os.chmod(self.place + "/live.key", 0o600)
+        with self.live("--user", "65534:65534", kind=FirstServer) as server:
+            server.logs(rb" warning the server's user cannot read '\S+live\.key'"
+                        rb": Permission denied; a reload or an upgrade will "
+                        rb"fail")
+            self.reload(server, done=False)
+            reason = (rb"--tls-key: \S+live\.key: not permitted to use this "
+                      rb"address or file; it is read as user 65534")
+            server.logs(rb" not reloaded: " + reason)
+            server.process.send_signal(signal.SIGUSR2)
+            server.logs(rb" no upgrade: '\S+' " + (
+                rb"has ended with status 2: " + reason if can_run else rb""))
+            self.assertEqual(self.name_served(server), "server")
+            self.assertNotIn(b"live.pem", server.err.data)
+
     def session(self, context, sock, session=None):
         with context.wrap_socket(sock, session=session,
                                  server_hostname="localhost") as client:

@@ -550,6 +550,23 @@ class Broken(Base):
             self.assertEqual(server.process.wait(LONG), 0)
             self.end_last(server)
 
+    def test_its_own_message_is_passed_on(self):
+        with self.serve(env=dict(self.env, REAL=real_program())) as server:
+            for arg, words in (
+                    ("--nonsense", b"unknown option '--nonsense'; see --help"),
+                    ("--file=/none", b"--file: cannot read '/none': No such "),
+                    ("echo@192.0.2.1:1", b"cannot listen on 'echo@192.0.2.1"),
+                    ("--pid-file=/none/p", b"--pid-file: cannot write '/none/"),
+                    ("--\x1b[2J", b"unknown option '--\\x1b[2J'")):
+                os.unlink(self.link)
+                self.write("#!/bin/sh\nexec \"$REAL\" \"$@\" '%s'\n" % arg)
+                result = self.ctl("upgrade")
+                self.assertIn(b"has ended with status 2: " + words,
+                              result.stderr)
+                server.logs(b" no upgrade: '\\S+' has ended with status 2: " +
+                            re.escape(words))
+            self.assertEqual(server.stop()[0], 0)
+
     def test_its_status_is_known_though_children_are_ignored(self):
         with self.serve(preexec_fn=lambda: signal.signal(
                 signal.SIGCHLD, signal.SIG_IGN)) as server:

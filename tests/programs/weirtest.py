@@ -188,7 +188,8 @@ def read_pieces(sock, size, begin):
 
 def run(variable, *args, input=b"", **kwargs):
     """Run a program to its end; standard output and error are bytes."""
-    return subprocess.run([program(variable), *args], input=input,
+    return subprocess.run([*kwargs.pop("under", ()), program(variable), *args],
+                          input=input,
                           stdout=kwargs.pop("stdout", subprocess.PIPE),
                           stderr=kwargs.pop("stderr", subprocess.PIPE),
                           timeout=DEADLINE, **kwargs)
