@@ -169,9 +169,12 @@ class Talk(Base):
     def test_names_that_look_alike(self):
         alike = (("ann", "Ann"), ("ann", "\u0430nn"), ("ann", "\uff41nn"),
                  ("ace", "\u0430\u0441\u0435"), ("bill", "biII"),
-                 ("zoe", "Z0E"), ("pope", "\u03c1o\u0440\u0435"))
+                 ("zoe", "Z0E"), ("pope", "\u03c1o\u0440\u0435"),
+                 ("Zoë", "ZOË"), ("Жук", "жУК"), ("Σοφός", "ΣΟΦΌΣ"),
+                 ("\u212bsa", "\u00e5sa"))
         unlike = (("ann", "anne"), ("ann", "\u00e4nn"), ("anna", "анна"),
-                  ("安娜", "安那"), ("bob", "rob"))
+                  ("安娜", "安那"), ("bob", "rob"), ("åsa", "äsa"),
+                  ("жук", "зук"))
         with Server("room@127.0.0.1:0") as server:
             a, b = self.enter_many(server, 2)
 
