@@ -42,21 +42,24 @@ ssize_t stream_read(int fd, void *buf, size_t cap)
 	}
 }
 
-int stream_write(int fd, const void *data, size_t len)
+size_t stream_write_part(int fd, const void *data, size_t len)
 {
-	const char *at = data;
+	size_t done = 0;
 
-	while (len > 0) {
-		ssize_t n = write(fd, at, len);
+	while (done < len) {
+		ssize_t n = write(fd, (const char *)data + done, len - done);
 
 		if (n < 0 && !may_retry(fd, POLLOUT))
-			return -errno;
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		}
+			break;
+		if (n > 0)
+			done += (size_t)n;
 	}
-	return 0;
+	return done;
+}
+
+int stream_write(int fd, const void *data, size_t len)
+{
+	return stream_write_part(fd, data, len) < len ? -errno : 0;
 }
 
 /* Not every C library sets ferror() if 0 is returned: musl does not. */

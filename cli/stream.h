@@ -19,6 +19,9 @@ ssize_t stream_read(int fd, void *buf, size_t cap);
 /* Write all of it.  Returns 0, or -errno, after part of it maybe. */
 int stream_write(int fd, const void *data, size_t len);
 
+/* Returns how many bytes were written; fewer than len: an error. */
+size_t stream_write_part(int fd, const void *data, size_t len);
+
 /*
  * Use these instead of stdout and stderr, which lose buffered data when a write
  * returns EAGAIN.  stream_err() is line buffered.

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,7 +142,7 @@ static void access_unserved(weir_conn *c, void *arg)
 }
 
 static bool is_json;
-static atomic_ullong dropped, access_dropped_in_all;
+static struct out_losses access_losses;
 static struct limit lines_limit = { .most = ACCESS_PER_SECOND };
 
 static const char *const ends[] = {
@@ -172,7 +171,7 @@ void access_start(enum access_lines lines, bool as_json)
 
 unsigned long long access_dropped(void)
 {
-	return atomic_load(&access_dropped_in_all);
+	return atomic_load(&access_losses.in_all);
 }
 
 struct line {
@@ -244,32 +243,26 @@ static void add_time(struct line *l, const char *name, int64_t ms)
 	add_text(l, name, text);
 }
 
-static bool write_line(struct line *l)
+/* reported: the lost lines that the line reports. */
+static void write_line(struct line *l, unsigned long long reported)
 {
 	if (is_json)
 		l->text[l->len++] = '}';
 	l->text[l->len++] = '\n';
-	return out_line(STDERR_FILENO, l->text, l->len, OUT_NO_WAIT);
+	(void)out_line(STDERR_FILENO, l->text, l->len, OUT_NO_WAIT,
+		       &access_losses, reported);
 }
 
-static void access_drop(void)
-{
-	atomic_fetch_add(&dropped, 1);
-	atomic_fetch_add(&access_dropped_in_all, 1);
-}
-
-/* The exchange lets only one thread report each line that was left out. */
 static void report_access_dropped(void)
 {
-	unsigned long long lost = atomic_exchange(&dropped, 0);
+	unsigned long long lost = out_take_losses(&access_losses);
 	struct line l = { .len = 0 };
 
 	if (lost == 0)
 		return;
 	add_time(&l, "time", day_ms());
 	add_number(&l, "dropped", lost);
-	if (!write_line(&l))
-		atomic_fetch_add(&dropped, lost);
+	write_line(&l, lost);
 }
 
 static void write_connection(const struct access_log *log, weir_conn *c,
@@ -301,8 +294,7 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 	add_number(&l, "sent", s->bytes_out);
 	add_text(&l, "end", ends[s->end]);
 	report_access_dropped();
-	if (!write_line(&l))
-		access_drop();
+	write_line(&l, 0);
 }
 
 static bool is_wanted(const struct weir_summary *s)
@@ -326,8 +318,7 @@ static void write_refused(const struct access_log *log, const char *peer,
 	add_text(&l, "end", "refused");
 	add_text(&l, "reason", reason);
 	report_access_dropped();
-	if (!write_line(&l))
-		access_drop();
+	write_line(&l, 0);
 }
 
 static void line_refused(const char *peer, const char *via, const char *reason,
@@ -336,7 +327,7 @@ static void line_refused(const char *peer, const char *via, const char *reason,
 	if (limit_allows(&lines_limit))
 		write_refused(arg, peer, via, reason);
 	else
-		access_drop();
+		out_lose(&access_losses, 0);
 }
 
 static int line_opened(weir_conn *c, void *arg)
@@ -356,7 +347,7 @@ static void line_unserved(weir_conn *c, void *arg)
 	if (limit_allows(&lines_limit))
 		write_connection(arg, c, &s);
 	else
-		access_drop();
+		out_lose(&access_losses, 0);
 }
 
 static void line_closed(weir_conn *c, void *arg)
@@ -370,7 +361,7 @@ static void line_closed(weir_conn *c, void *arg)
 
 void access_end(void)
 {
-	if (atomic_load(&dropped) > 0)
+	if (atomic_load(&access_losses.unreported) > 0)
 		out_flush(); /* the queue may be full yet */
 	report_access_dropped();
 }

@@ -23,9 +23,8 @@
 #define LOG_LINE (LOG_TEXT + 64) /* with the time and the level */
 
 static atomic_int journal_wanted = WEIR_LOG_INFO;
-static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
-static atomic_ulong dropped; /* not reported yet */
-static atomic_ullong journal_dropped_in_all;
+static bool has_priorities; /* lines begin with <N>, as in sd-daemon(3) */
+static struct out_losses journal_losses;
 
 static struct limit limits[] = {
 	[WEIR_LOG_ERROR] = { .most = JOURNAL_PER_SECOND },
@@ -105,18 +104,14 @@ static int priority_of(int level)
 	}
 }
 
-static void journal_drop(void)
-{
-	atomic_fetch_add(&dropped, 1);
-	atomic_fetch_add(&journal_dropped_in_all, 1);
-}
-
 unsigned long long journal_dropped(void)
 {
-	return atomic_load(&journal_dropped_in_all);
+	return atomic_load(&journal_losses.in_all);
 }
 
-static bool journal_write(int level, const char *text)
+/* reported: the lost lines that the text reports. */
+static void journal_write(int level, const char *text,
+			  unsigned long long reported)
 {
 	char line[LOG_LINE];
 	struct timespec now;
@@ -136,18 +131,17 @@ static bool journal_write(int level, const char *text)
 	len += cli_escape(line + len, sizeof(line) - 1 - len, text,
 			  strlen(text), 0);
 	line[len++] = '\n';
-	return out_line(STDERR_FILENO, line, len, 0);
+	(void)out_line(STDERR_FILENO, line, len, 0, &journal_losses, reported);
 }
 
-/* The exchange lets only one thread report each dropped line. */
 static void report_dropped(void)
 {
-	unsigned long lost = atomic_exchange(&dropped, 0);
+	unsigned long long lost = out_take_losses(&journal_losses);
 	char note[64];
 
-	snprintf(note, sizeof(note), "%lu log lines were dropped", lost);
-	if (lost > 0 && !journal_write(WEIR_LOG_WARNING, note))
-		atomic_fetch_add(&dropped, lost);
+	snprintf(note, sizeof(note), "%llu log lines were dropped", lost);
+	if (lost > 0)
+		journal_write(WEIR_LOG_WARNING, note, lost);
 }
 
 void journal_sink(void *arg, int level, const char *text)
@@ -155,10 +149,9 @@ void journal_sink(void *arg, int level, const char *text)
 	(void)arg;
 	if (!journal_wants(level) || !journal_level_name(level))
 		return;
-	if (atomic_load(&dropped) > 0)
+	if (atomic_load(&journal_losses.unreported) > 0)
 		report_dropped();
-	if (!journal_write(level, text))
-		journal_drop();
+	journal_write(level, text, 0);
 }
 
 bool limit_allows(struct limit *l)
@@ -197,7 +190,7 @@ void journal_client(int level, const char *format, ...)
 	if (!journal_wants(level))
 		return;
 	if (!limit_allows(&limits[level])) {
-		journal_drop();
+		out_lose(&journal_losses, 0);
 		return;
 	}
 	va_start(ap, format);

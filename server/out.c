@@ -11,6 +11,9 @@
  * the caller leaves its line in the queue, and until the queue is empty again,
  * no other caller waits.
  *
+ * If only a part of a line could be written, as to a full disk, the next line
+ * begins with a newline.
+ *
  * Standard output and standard error have a sink each, so that one that is
  * stuck does not hold up the other.  If they are the same file they share a
  * sink, which keeps their lines in order.
@@ -41,11 +44,14 @@ struct line {
 	int fd;
 	int wait_ms;
 	enum outcome *outcome; /* the waiting caller's; NULL: it has left */
+	struct out_losses *losses;
+	unsigned long long reported;
 	size_t len;
-	char text[PIPE_BUF];
+	char text[1 + PIPE_BUF]; /* behind a newline */
 };
 
 struct sink {
+	bool is_torn;	      /* ends within a line; its thread only */
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t has_lines;
 	pthread_cond_t is_done; /* with a line */
@@ -72,6 +78,17 @@ static bool out_is_writable(int fd, int wait_ms)
 	return rc < 0 || (p.revents & POLLOUT);
 }
 
+/* A line that lacks nothing but its newline counts as written. */
+static bool sink_write(struct sink *s, const struct line *line)
+{
+	size_t at = s->is_torn ? 0 : 1;
+
+	at += stream_write_part(line->fd, line->text + at, 1 + line->len - at);
+	if (at > 0)
+		s->is_torn = at > 1 && at <= line->len;
+	return at >= line->len;
+}
+
 /* A caller that has left was promised that its line will be written. */
 static void write_first_locked(struct sink *s)
 {
@@ -83,11 +100,13 @@ static void write_first_locked(struct sink *s)
 	pthread_mutex_lock(&s->lock);
 	if (is_writable || line->outcome == NULL) {
 		pthread_mutex_unlock(&s->lock);
-		is_written = stream_write(line->fd, line->text, line->len) == 0;
+		is_written = sink_write(s, line);
 		pthread_mutex_lock(&s->lock);
 	}
 	if (line->outcome)
 		*line->outcome = is_written ? WRITTEN : LOST;
+	if (!is_written)
+		out_lose(line->losses, line->reported);
 	s->first++;
 	if (s->first == s->end)
 		s->is_stalled = false;
@@ -150,10 +169,15 @@ static struct timespec after_ms(int ms)
 }
 
 /* Before out_start(). */
-static bool out_direct(int fd, const char *text, size_t len, int wait_ms)
+static bool out_direct(int fd, const char *text, size_t len, int wait_ms,
+		       struct out_losses *l, unsigned long long reported)
 {
-	return out_is_writable(fd, wait_ms < 0 ? 0 : wait_ms) &&
-	       stream_write(fd, text, len) == 0;
+	bool is_written = out_is_writable(fd, wait_ms < 0 ? 0 : wait_ms) &&
+			  stream_write(fd, text, len) == 0;
+
+	if (!is_written)
+		out_lose(l, reported);
+	return is_written;
 }
 
 static void wait_for_line_locked(struct sink *s, const enum outcome *outcome,
@@ -166,7 +190,8 @@ static void wait_for_line_locked(struct sink *s, const enum outcome *outcome,
 			return;
 }
 
-bool out_line(int fd, const char *text, size_t len, int wait_ms)
+bool out_line(int fd, const char *text, size_t len, int wait_ms,
+	      struct out_losses *l, unsigned long long reported)
 {
 	struct sink *s = sink_of[fd];
 	enum outcome outcome = PENDING;
@@ -175,7 +200,7 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 	if (console_print && console_print(fd, text, len))
 		return true;
 	if (s == NULL)
-		return out_direct(fd, text, len, wait_ms);
+		return out_direct(fd, text, len, wait_ms, l, reported);
 	pthread_mutex_lock(&s->lock);
 	is_taken = s->end - s->first < QUEUE_LINES;
 	if (is_taken) {
@@ -184,8 +209,11 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 		line->fd = fd;
 		line->wait_ms = wait_ms;
 		line->outcome = s->is_stalled || wait_ms < 0 ? NULL : &outcome;
+		line->losses = l;
+		line->reported = reported;
 		line->len = len;
-		memcpy(line->text, text, len);
+		line->text[0] = '\n';
+		memcpy(line->text + 1, text, len);
 		pthread_cond_signal(&s->has_lines);
 		if (line->outcome)
 			wait_for_line_locked(s, &outcome,
@@ -195,6 +223,8 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 			s->is_stalled = true;
 		}
 		is_taken = outcome != LOST;
+	} else {
+		out_lose(l, reported);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return is_taken;
@@ -233,15 +263,16 @@ void out_release_prints(void)
 	pthread_mutex_unlock(&prints);
 }
 
-bool out_print(const char *line, size_t len)
+bool out_print(const char *line, size_t len, struct out_losses *l)
 {
 	out_hold_prints();
 	out_release_prints();
-	return out_line(STDOUT_FILENO, line, len, 0);
+	return out_line(STDOUT_FILENO, line, len, 0, l, 0);
 }
 
 void out_announce(const char *format, ...)
 {
+	static struct out_losses unused;
 	char line[PIPE_BUF];
 	va_list ap;
 	int len;
@@ -252,5 +283,6 @@ void out_announce(const char *format, ...)
 	if (len < 0 || (size_t)len > sizeof(line) - 2)
 		return;
 	line[len++] = '\n';
-	out_line(STDOUT_FILENO, line, (size_t)len, ANNOUNCE_WAIT_MS);
+	(void)out_line(STDOUT_FILENO, line, (size_t)len, ANNOUNCE_WAIT_MS,
+		       &unused, 0);
 }

@@ -7,6 +7,7 @@
 #ifndef SERVER_OUT_H
 #define SERVER_OUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,14 +16,36 @@
 /* For out_line(): leave the line in the queue, or lose it. */
 #define OUT_NO_WAIT (-1)
 
+/* Lines that were not written. */
+struct out_losses {
+	atomic_ullong in_all;
+	atomic_ullong unreported;
+};
+
+/* Returns how many are to be reported now; no other thread reports these. */
+static inline unsigned long long out_take_losses(struct out_losses *l)
+{
+	return atomic_exchange(&l->unreported, 0);
+}
+
+/* Count a line, or if it reports others, these: they are unreported again. */
+static inline void out_lose(struct out_losses *l, unsigned long long reported)
+{
+	if (reported == 0)
+		atomic_fetch_add(&l->in_all, 1);
+	atomic_fetch_add(&l->unreported, reported > 0 ? reported : 1);
+}
+
 int out_start(void);
 
 /*
  * len includes the newline and is at most PIPE_BUF.  If fd takes nothing now,
  * wait up to wait_ms for it.  Returns false if the line is lost; true if it has
- * been written, or will be as soon as fd takes it.
+ * been written, or will be as soon as fd takes it.  That may still fail.  A
+ * line that is lost, now or later, is counted with out_lose(l, reported).
  */
-bool out_line(int fd, const char *line, size_t len, int wait_ms);
+bool out_line(int fd, const char *line, size_t len, int wait_ms,
+	      struct out_losses *l, unsigned long long reported);
 
 /* print() is offered every line first, and returns true if it has taken it. */
 void out_set_console(bool (*print)(int fd, const char *line, size_t len));
@@ -31,7 +54,7 @@ void out_set_console(bool (*print)(int fd, const char *line, size_t len));
  * Lines of services to standard output, as out_line().  They wait between
  * out_hold_prints() and out_release_prints(), which one thread calls.
  */
-bool out_print(const char *line, size_t len);
+bool out_print(const char *line, size_t len, struct out_losses *l);
 void out_hold_prints(void);
 void out_release_prints(void);
 

@@ -72,15 +72,20 @@ size_t service_trim(const char *message, size_t len)
 
 bool service_print(const char *mark, const char *message, size_t len)
 {
+	static struct out_losses losses;
+	unsigned long long lost;
+	bool is_printed;
 	char line[PIPE_BUF];
 	size_t used = (size_t)snprintf(line, sizeof(line), "%s", mark);
 
 	used += cli_escape(line + used, sizeof(line) - 1 - used, message,
 			   service_trim(message, len), CLI_KEEP_UTF8);
 	line[used++] = '\n';
-	if (out_print(line, used))
-		return true;
-	journal_client(WEIR_LOG_WARNING,
-		       "standard output takes no more: a line was lost");
-	return false;
+	is_printed = out_print(line, used, &losses);
+	lost = out_take_losses(&losses);
+	if (lost > 0)
+		journal_client(WEIR_LOG_WARNING,
+			       "standard output takes no more: %llu %s lost",
+			       lost, lost == 1 ? "line was" : "lines were");
+	return is_printed;
 }

@@ -200,6 +200,137 @@ class FullFile(TestCase):
         self.check("stdout")
 
 
+class TornLine(TestCase):
+    """A file that may grow no more takes a part of a line.  Once it may, each
+    line is whole, or that part alone, and each connection has a line or is
+    counted as lost."""
+
+    CLIENTS, ROOM = 10, 1111
+
+    def meet_some(self, path):
+        for _ in range(self.CLIENTS):
+            with connect("unix:" + path) as client:
+                self.assertTrue(read_all(client))
+
+    def lines_of(self, whole, *options):
+        """Those of twice as many clients that are whole."""
+        folder = self.folder()
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        limited = (self.ROOM, unlimited[1])
+        with open(folder + "/log", "wb") as log, Server(
+                "greet@unix:" + folder + "/s", *options, stderr=log,
+                preexec_fn=lambda: resource.setrlimit(
+                    resource.RLIMIT_FSIZE, limited)) as server:
+            self.meet_some(folder + "/s")
+            until(lambda: os.path.getsize(folder + "/log") == self.ROOM,
+                  "a full file")
+            self.assertEqual(resource.prlimit(
+                server.pid, resource.RLIMIT_FSIZE, unlimited), limited)
+            self.meet_some(folder + "/s")
+            self.assertEqual(server.stop()[0], 0)
+        with open(folder + "/log", "rb") as log:
+            text = log.read()
+        if text[self.ROOM - 1:self.ROOM] != b"\n":
+            self.assertEqual(text[self.ROOM:self.ROOM + 1], b"\n", text)
+        lines = text.splitlines()
+        torn = [line for line in lines if not re.match(whole, line)]
+        self.assertLessEqual(len(torn), 1, torn)
+        return [line for line in lines if line not in torn]
+
+    def check(self, lines, name, dropped, count):
+        told = sum(name in line for line in lines)
+        lost = [int(n) for line in lines for n in re.findall(dropped, line)]
+        self.assertEqual(told + sum(lost), count, lines)
+
+    def test_in_the_log(self):
+        lines = self.lines_of(
+            rb"\S+Z (info stop.*|warning \d+ log lines were dropped|"
+            rb"info connection \d+ from unix: to greet@unix:\S+/s"
+            rb"( ended after .*: the service has closed)?)$")
+        self.check(lines, b" info connection ",
+                   rb" (\d+) log lines were dropped", 2 * 2 * self.CLIENTS)
+
+    def test_in_the_access_log(self):
+        lines = self.lines_of(
+            rb"time=\S+ (dropped=\d+|service=greet .* end=closed)$",
+            "--access-log", "all", "--log-level", "warning")
+        self.check(lines, b" peer=", rb" dropped=(\d+)", 2 * self.CLIENTS)
+
+    def test_in_the_access_log_as_json(self):
+        lines = self.lines_of(
+            rb'{"time":"\S+",("dropped":\d+|"service":.*"end":"closed")}$',
+            "--access-log", "all", "--access-log-format", "json",
+            "--log-level", "warning")
+        for line in lines:
+            json.loads(line)
+        self.check(lines, b'"peer":', rb'"dropped":(\d+)', 2 * self.CLIENTS)
+
+
+class NoReader(TestCase):
+    """Lines that standard error does not take any more are counted."""
+
+    CLIENTS = 10
+
+    def setUp(self):
+        self.skip_without_status()
+
+    @contextlib.contextmanager
+    def server(self, stderr, *options):
+        self.path = self.folder() + "/s"
+        with Server("greet@unix:" + self.path, "--status", "127.0.0.1:0",
+                    *options, stderr=stderr) as server:
+            self.status = server.out.expect(
+                rb"^status (.*)$").group(1).decode()
+            yield server
+            self.assertEqual(server.stop()[0], 0)
+
+    def meet(self):
+        with connect("unix:" + self.path) as client:
+            self.assertTrue(read_all(client))
+
+    def lost(self, source):
+        with connect(self.status) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return int(re.search(
+                rb'^weir_log_dropped_total{source="%s"} (\d+)$' % source,
+                read_all(client), re.M).group(1))
+
+    def check_broken_pipe(self, source, count, *options):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, writer)
+        os.close(reader)
+        with self.server(writer, *options):
+            for _ in range(self.CLIENTS):
+                self.meet()
+            until(lambda: self.lost(source) == count, "%d lost lines" % count)
+
+    def test_of_the_log(self):
+        self.check_broken_pipe(b"server", 2 * self.CLIENTS)
+
+    def test_of_the_access_log(self):
+        self.check_broken_pipe(b"access", self.CLIENTS, "--access-log", "all")
+
+    def test_lines_that_wait_for_a_terminal_that_goes_away(self):
+        queue = 128 # lines
+        control = self.folder() + "/control"
+        with contextlib.ExitStack() as stack:
+            master, slave = (stack.enter_context(open(fd, "wb", 0))
+                             for fd in os.openpty())
+            server = stack.enter_context(self.server(
+                slave, "--access-log", "all", "--control", control))
+            met = 0
+            while self.lost(b"access") == 0: # until the queue is full
+                self.meet()
+                met += 1
+            server.counts(completed=met)
+            before = self.lost(b"access")
+            slave.close()
+            master.close()
+            # Of the first line only the newline may be missing.
+            until(lambda: self.lost(b"access") >= before + queue - 1,
+                  "the lines of the queue")
+
+
 def without_privilege():
     """Before exec: nor may root open what its mode does not allow."""
     for capability in 1, 2: # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH

@@ -445,7 +445,7 @@ class FromAPipe(Base):
                 sock.sendall(b"one")
                 until(is_shown, "the message")
                 sock.sendall(b"two")
-                server.logs(rb"a line was lost")
+                server.logs(rb"1 line was lost")
                 read_until(b">>  one\n")
             read_until(b"chat: ended: ")
             with connect(where) as sock:

@@ -17,7 +17,8 @@
 static bool (*takes)(const char *line);
 static atomic_ullong told, taken, absurd;
 
-bool out_line(int fd, const char *line, size_t len, int wait_ms)
+bool out_line(int fd, const char *line, size_t len, int wait_ms,
+	      struct out_losses *l, unsigned long long reported)
 {
 	const char *note = strstr(line, " warning ");
 	unsigned long long lost = note ? strtoull(note + 9, NULL, 10) : 0;
@@ -25,8 +26,10 @@ bool out_line(int fd, const char *line, size_t len, int wait_ms)
 	(void)fd;
 	(void)wait_ms;
 	ck_assert_int_eq(line[len - 1], '\n');
-	if (!takes(line))
+	if (!takes(line)) {
+		out_lose(l, reported);
 		return false;
+	}
 	atomic_fetch_add(note ? &told : &taken, note ? lost : 1);
 	atomic_fetch_add(&absurd, lost > THREADS * LINES_A_THREAD);
 	return true;
