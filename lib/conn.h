@@ -732,7 +732,7 @@ static inline size_t wr_conn_outbox_mark(const struct weir_conn *c)
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
-	size_t bytes = wr_outbox_bytes(&c->out.box), mark;
+	size_t bytes = wr_outbox_all_bytes(&c->out.box), mark;
 
 	if (wr_outbox_has_files(&c->out.box))
 		return true;
@@ -747,7 +747,7 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 /* For WEIR_WRITABLE. */
 static inline bool wr_conn_has_room(const struct weir_conn *c)
 {
-	size_t bytes = wr_outbox_bytes(&c->out.box);
+	size_t bytes = wr_outbox_all_bytes(&c->out.box);
 
 	return !wr_outbox_has_files(&c->out.box) &&
 	       (bytes == 0 || 2 * bytes < wr_conn_outbox_mark(c));

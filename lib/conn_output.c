@@ -426,7 +426,7 @@ static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 		return false;
 	wr_word_lock(&c->lock);
 	is_taken = may_write(c) == 0 && !wr_outbox_has_files(&c->out.box) &&
-		   has_room(c, wr_outbox_bytes(&c->out.box), len) &&
+		   has_room(c, wr_outbox_all_bytes(&c->out.box), len) &&
 		   wr_outbox_try_append(&c->out.box, buf, len,
 					&c->ctx->spare_chunk);
 	wr_word_unlock(&c->lock);
@@ -438,11 +438,11 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 	int rc = 0;
 
 	while (rc >= 0 && rest->left > 0) {
-		if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest->left))
+		if (!may_stay(c, wr_outbox_all_bytes(&c->out.box), rest->left))
 			rc = send_locked(c, c->ctx, rest);
 		if (rc < 0 || rest->left == 0)
 			break;
-		if (has_room(c, wr_outbox_bytes(&c->out.box), rest->left)) {
+		if (has_room(c, wr_outbox_all_bytes(&c->out.box), rest->left)) {
 			rc = keep_locked(c, c->ctx, rest);
 			break;
 		}
@@ -458,7 +458,7 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 
 static bool has_space(const struct weir_conn *c, const struct rest *rest)
 {
-	size_t queued = wr_outbox_bytes(&c->out.box);
+	size_t queued = wr_outbox_all_bytes(&c->out.box);
 	size_t max = wr_limits(c->service)->outbox_max;
 
 	return fits_below(wr_conn_outbox_limit(c, max), queued, rest->left) ||
@@ -479,7 +479,7 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 {
 	int rc = 0;
 
-	if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest->left))
+	if (!may_stay(c, wr_outbox_all_bytes(&c->out.box), rest->left))
 		rc = send_locked(c, c->ctx, has_space(c, rest) ? rest : NULL);
 	if (rc < 0 || rest->left == 0)
 		return rc;
@@ -800,7 +800,7 @@ static bool gather_locked(struct weir_conn *c, struct wr_context *ctx,
 			  size_t len)
 {
 	if (ctx == NULL || c->is_connecting || c->out.is_stalled ||
-	    !may_stay(c, wr_outbox_bytes(&c->out.box), len))
+	    !may_stay(c, wr_outbox_all_bytes(&c->out.box), len))
 		return false;
 	if (runs(ctx, c))
 		return true;
@@ -856,9 +856,11 @@ static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 		 ((c->out.flusher || runs(ctx, c)) && may_flush_locked(c)));
 	int rc = 0;
 
-	if (may_send && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
+	if (may_send &&
+	    !has_room(c, wr_outbox_all_bytes(&c->out.box), rest->left))
 		rc = send_locked(c, NULL, NULL);
-	if (rc >= 0 && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
+	if (rc >= 0 &&
+	    !has_room(c, wr_outbox_all_bytes(&c->out.box), rest->left))
 		return refuse_output(c, ctx);
 	if (rc == WR_FLUSH_DONE && may_send)
 		rc = send_locked(c, NULL, rest);

@@ -43,6 +43,25 @@ ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap)
 	return n;
 }
 
+/*
+ * "What a layer keeps is unsent output": it counts for the connection and for
+ * outbox_total.  While output moves from the outbox to the layer both count it.
+ */
+static void count_out(struct weir_conn *c, const struct wr_layer *l)
+{
+	uint32_t now = (uint32_t)wr_buffer_len(&l->out);
+	uint32_t was = (uint32_t)wr_outbox_layer_bytes(&c->out.box);
+
+	if (now == was)
+		return;
+	atomic_store_explicit(&c->out.box.layer_bytes, now,
+			      memory_order_relaxed);
+	if (c->core)
+		atomic_fetch_add_explicit(&c->core->outbox_left,
+					  (int64_t)was - (int64_t)now,
+					  memory_order_relaxed);
+}
+
 /* How much the socket takes now; -errno. */
 static ssize_t send_some(struct wr_layer *l, const void *data, size_t len)
 {
@@ -63,14 +82,17 @@ static ssize_t send_some(struct wr_layer *l, const void *data, size_t len)
 int wr_layer_put(struct wr_layer *l, const void *data, size_t len)
 {
 	ssize_t n = 0;
+	int rc;
 
 	note_begin(l);
 	if (wr_buffer_len(&l->out) == 0)
 		n = send_some(l, data, len);
 	if (n < 0)
 		return (int)n;
-	return wr_buffer_append(&l->out, (const char *)data + n,
-				len - (size_t)n, SIZE_MAX / 2);
+	rc = wr_buffer_append(&l->out, (const char *)data + n, len - (size_t)n,
+			      SIZE_MAX / 2);
+	count_out(l->conn, l);
+	return rc;
 }
 
 int wr_layer_push(struct wr_layer *l)
@@ -91,6 +113,7 @@ int wr_layer_push(struct wr_layer *l)
 	if (n < 0)
 		return (int)n;
 	wr_buffer_consume(&l->out, (size_t)n);
+	count_out(l->conn, l);
 	if ((size_t)n < len)
 		return 0;
 	wr_buffer_release(&l->out);
@@ -137,6 +160,7 @@ void wr_layer_free(struct weir_conn *c)
 	c->layer = NULL;
 	wr_buffer_release(&l->in);
 	wr_buffer_release(&l->out);
+	count_out(c, l);
 	l->ops->end(l);
 }
 

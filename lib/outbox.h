@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Output that the kernel has not taken yet: a list of chunks, each of bytes, of
- * shared messages, or of a part of a file.  Not locked.
+ * shared messages, or of a part of a file.  Not locked.  What the connection's
+ * layer has taken from it and not sent is only counted here.
  */
 #ifndef WR_OUTBOX_H
 #define WR_OUTBOX_H
@@ -36,8 +37,9 @@ static inline weir_msg **wr_chunk_messages(struct wr_chunk *k)
 
 struct wr_outbox {
 	struct wr_chunk *head, *tail;
-	_Atomic size_t bytes; /* readable without the lock, as a hint */
-	size_t files;	      /* chunks that are files */
+	_Atomic size_t bytes;	      /* readable without the lock, as a hint */
+	uint32_t files;		      /* chunks that are files */
+	_Atomic uint32_t layer_bytes; /* the owner's; others read it */
 };
 
 static inline bool wr_outbox_is_empty(const struct wr_outbox *o)
@@ -55,10 +57,21 @@ static inline size_t wr_outbox_bytes(const struct wr_outbox *o)
 	return atomic_load_explicit(&o->bytes, memory_order_relaxed);
 }
 
+static inline size_t wr_outbox_layer_bytes(const struct wr_outbox *o)
+{
+	return atomic_load_explicit(&o->layer_bytes, memory_order_relaxed);
+}
+
+/* With those of the layer. */
+static inline size_t wr_outbox_all_bytes(const struct wr_outbox *o)
+{
+	return wr_outbox_bytes(o) + wr_outbox_layer_bytes(o);
+}
+
 /* The same with what is left of the files. */
 static inline uint64_t wr_outbox_unsent(const struct wr_outbox *o)
 {
-	uint64_t n = wr_outbox_bytes(o);
+	uint64_t n = wr_outbox_all_bytes(o);
 
 	if (wr_outbox_has_files(o))
 		for (const struct wr_chunk *k = o->head; k; k = k->next)

@@ -1334,7 +1334,8 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 
 /*
  * Tell how many bytes of output, with those of files, have not been given to
- * the kernel.
+ * the kernel.  Output that TLS has encrypted already counts with the bytes that
+ * this has added.
  *
  * Returns the number; -EINVAL; of weir_ref_unsent() also -EPIPE (ended).
  * Thread: handler; of weir_ref_unsent(): any.  Since: 0.1.

@@ -581,7 +581,7 @@ static int take_and_note(weir_conn *c, void *arg)
 
 /*
  * Each hello is answered with an alert; a byte of data makes the records of the
- * client good ones.
+ * client good ones.  The answers do not hold the input.
  */
 START_TEST(answers_that_a_client_does_not_take_have_a_bound)
 {
@@ -595,6 +595,7 @@ START_TEST(answers_that_a_client_does_not_take_have_a_bound)
 
 	weir_service_init(&service, sizeof(service));
 	service.readable = take_and_note;
+	service.full_duplex = 1;
 	s = tls_serve(NULL, &service);
 	SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256");
