@@ -230,6 +230,9 @@ static bool check_chroot(struct options *o)
 	    address_path(o->agent))
 		return contradicts("--chroot", "unix:/path",
 				   "the socket could not be removed");
+	if (address_path(o->to))
+		return contradicts("--chroot", "unix:/path in --to",
+				   "the socket would be out of reach");
 	if (o->to && is_name(o->to) && !has_resolver_files(o->root))
 		return contradicts("--chroot", "a name in --to",
 				   "the folder has neither etc/hosts nor "

@@ -222,6 +222,7 @@ class Privileges(unittest.TestCase):
                        for name in SIDES),
                      ("echo@unix:" + self.path("socket"),),
                      ("--file", "/etc/passwd", "file@127.0.0.1:0"),
+                     ("--to", "unix:" + self.path("back"), "relay@127.0.0.1:0"),
                      ("chat@127.0.0.1:0",)):
             self.assertRegex(refused(self, "--chroot", self.folder, *args),
                              "--chroot does not go together with")
