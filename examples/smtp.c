@@ -16,8 +16,9 @@
 #include <weir.h>
 
 enum {
-	ARGUMENT = 257, /* a path has at most 256 bytes (RFC 5321, 4.5.3.1) */
-	LINE = 1002,	/* a line of text 1000, and a dot in front of them */
+	ARGUMENT = 257,	 /* a path has at most 256 bytes (RFC 5321, 4.5.3.1) */
+	LINE = 1002,	 /* a line of text 1000, and a dot in front of them */
+	MAIL = 10 << 20, /* bytes of a mail */
 };
 
 /* Returns the length; -EMSGSIZE for a line that is too long, and is skipped. */
@@ -74,7 +75,7 @@ static int expect(weir_conn *c, const char *command, char argument[ARGUMENT],
 
 /*
  * Returns the bytes of the mail, which a line with a dot ends; -EMSGSIZE if one
- * of its lines was too long.
+ * of its lines was too long; -EFBIG if it has more than MAIL bytes.
  */
 static int receive_text(weir_conn *c)
 {
@@ -89,7 +90,10 @@ static int receive_text(weir_conn *c)
 		if (n > 0 &&
 		    (strcmp(line, ".\r\n") == 0 || strcmp(line, ".\n") == 0))
 			return bytes;
-		bytes = n < 0 || bytes < 0 ? -EMSGSIZE : bytes + (int)n;
+		if (n < 0)
+			bytes = -EMSGSIZE;
+		else if (bytes >= 0)
+			bytes = n > MAIL - bytes ? -EFBIG : bytes + (int)n;
 	}
 }
 
@@ -108,6 +112,8 @@ static int receive_mail(weir_conn *c, void *arg)
 	bytes = receive_text(c);
 	if (bytes == -EMSGSIZE)
 		rc = weir_conn_printf(c, "500 line too long\r\n");
+	else if (bytes == -EFBIG)
+		rc = weir_conn_printf(c, "552 too much mail data\r\n");
 	else if (bytes >= 0)
 		rc = weir_conn_printf(c, "250 took %d bytes from %s to %s\r\n",
 				      bytes, from, to);

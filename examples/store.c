@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <weir.h>
 
@@ -41,20 +42,38 @@ static struct {
 	   .end = &jobs.first };
 static long call_ms = 10;
 
+/* Returns 0; -ERANGE if a number is too large. */
+static int add(long long *sum, const char *line)
+{
+	const char *number = strncmp(line, "add", 3) == 0 ? line + 3 : "";
+	long long n, new_sum;
+	char *end;
+
+	errno = 0;
+	n = strtoll(number, &end, 10);
+	if (end == number)
+		n = 1;
+	if (errno == ERANGE || __builtin_add_overflow(*sum, n, &new_sum))
+		return -ERANGE;
+	*sum = new_sum;
+	return 0;
+}
+
 /* The library that blocks: it takes a request and writes an answer. */
 static int query(const char *line, char *answer, size_t cap)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static long sum;
+	static long long sum;
 	const struct timespec time = { call_ms / 1000,
 				       call_ms % 1000 * 1000000 };
-	long n = 1;
 	int len;
 
 	nanosleep(&time, NULL);
-	sscanf(line, "add %ld", &n);
 	pthread_mutex_lock(&lock);
-	len = snprintf(answer, cap, "%ld\n", sum += n);
+	if (add(&sum, line) == 0)
+		len = snprintf(answer, cap, "%lld\n", sum);
+	else
+		len = snprintf(answer, cap, "too large\n");
 	pthread_mutex_unlock(&lock);
 	return len;
 }

@@ -180,6 +180,19 @@ class FirstPrograms(ExampleTest):
             self.assertEqual(peer.hears(), "221 bye\r\n")
             self.assertEqual(smtp.stop()[0], 0)
 
+    def test_a_mail_that_is_too_large_is_refused(self):
+        with Example("smtp", self.where) as smtp:
+            peer = self.peer()
+            peer.hears()
+            for text, _ in smtp_clients.STEPS[:4]:
+                peer.says(text.decode().strip())
+                peer.hears()
+            peer.says(("x" * 998 + "\r\n") * 10500 + ".")
+            self.assertEqual(peer.hears(), "552 too much mail data\r\n")
+            peer.says("QUIT")
+            self.assertEqual(peer.hears(), "221 bye\r\n")
+            self.assertEqual(smtp.stop()[0], 0)
+
     def test_the_ticker_tells_everybody(self):
         with Example("ticker", self.where, "5") as ticker:
             peers = [self.peer() for _ in range(3)]

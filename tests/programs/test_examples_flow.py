@@ -376,6 +376,16 @@ class Store(Between):
                              [b"%d" % i for i in range(1, 201)])
             self.assertEqual(store.stop(), (0,))
 
+    def test_a_sum_that_is_too_large_is_refused(self):
+        with self.run_example("store", "1") as store:
+            client = self.ask(store, b"add 9223372036854775807\nadd\n"
+                              b"add -9223372036854775807\n"
+                              b"add 9223372036854775808\nadd x\nadd 5\n")
+            self.assertEqual(read_all(client).splitlines(),
+                             [b"9223372036854775807", b"too large", b"0",
+                              b"too large", b"1", b"6"])
+            self.assertEqual(store.stop(), (0,))
+
     @unittest.skipUnless(SOCAT, "socat is not installed")
     def test_socat_is_a_client_of_the_store(self):
         """It ends its input at once, and then waits for the answers."""
