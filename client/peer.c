@@ -21,9 +21,12 @@
 #include "../cli/text.h"
 #include "options.h"
 
-#define PIECE	   ((size_t)64 * 1024)
-#define SETTLE_MS  10	/* between two checks */
-#define SILENCE_MS 5000 /* silence that may be why the peer closed */
+#define PIECE	     ((size_t)64 * 1024)
+#define SETTLE_MS    10	  /* between two checks */
+#define SILENCE_MS   5000 /* silence that may be why the peer closed */
+#define SILENCE_TEXT 64
+
+enum { SILENCE_MOST_MS = 596 * 3600 * 1000 }; /* as much as fits in an int */
 
 int64_t peer_now(void)
 {
@@ -33,24 +36,34 @@ int64_t peer_now(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-const char *peer_reason(const struct peer *p, int rc, const char *what,
-			char buf[PEER_REASON])
+/*
+ * " after 6s of silence", or "" if it was short: the peer may have an idle
+ * timeout, which it does not tell.
+ */
+static const char *silence_text(const struct peer *p, char buf[SILENCE_TEXT])
 {
 	char text[CLI_DURATION_TEXT];
 	int64_t silent = (peer_now() - p->active_at) / 1000 * 1000;
+	bool is_long = silent > SILENCE_MOST_MS;
+
+	cli_duration_text(is_long ? SILENCE_MOST_MS : (int)silent, text);
+	snprintf(buf, SILENCE_TEXT, " after %s%s of silence",
+		 is_long ? "more than " : "", text);
+	return silent < SILENCE_MS ? "" : buf;
+}
+
+const char *peer_reason(const struct peer *p, int rc, const char *what,
+			char buf[PEER_REASON])
+{
+	char text[CLI_DURATION_TEXT], silence[SILENCE_TEXT];
 
 	if (rc < 0 && rc != -ETIMEDOUT &&
 	    peer_tls_failure(&p->tls, p->address, p->conn, buf, PEER_REASON))
 		return buf;
 	switch (rc) {
 	case 0:
-		/* It may have an idle timeout, which it does not tell. */
-		snprintf(buf, PEER_REASON, "%s closed the connection%s%s%s",
-			 p->address, silent >= SILENCE_MS ? " after " : "",
-			 silent >= SILENCE_MS
-				 ? cli_duration_text((int)silent, text)
-				 : "",
-			 silent >= SILENCE_MS ? " of silence" : "");
+		snprintf(buf, PEER_REASON, "%s closed the connection%s",
+			 p->address, silence_text(p, silence));
 		break;
 	case -ETIMEDOUT:
 		snprintf(buf, PEER_REASON, "no %s from %s within %s", what,
