@@ -651,11 +651,13 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 int weir_conn_flush(weir_conn *c)
 {
 	WR_NO_CANCEL_IN(c);
+	struct wr_context *ctx = wr_context_in_callback(NULL);
 	int rc;
 
 	if (c == NULL)
 		return -EINVAL;
-	wr_conn_flush_others(c->ctx);
+	if (ctx) /* that of the callback: c may be one of weir_dial() */
+		wr_conn_flush_others(ctx);
 	rc = wr_conn_flush(c);
 	return rc < 0 ? rc : 0;
 }

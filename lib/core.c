@@ -224,7 +224,7 @@ struct wr_context *wr_context_in_callback(const struct wr_core *core)
 {
 	struct wr_context *ctx = my_context;
 
-	return is_in_callback(ctx) && ctx->core == core ? ctx : NULL;
+	return is_in_callback(ctx) && (!core || ctx->core == core) ? ctx : NULL;
 }
 
 void wr_context_fini(struct wr_context *ctx)

@@ -172,7 +172,7 @@ void wr_context_begin(struct wr_context *ctx);
 /* The connection whose callback runs in the calling worker; NULL. */
 struct weir_conn *wr_context_running(void);
 
-/* That of the calling worker, in a callback of this server; else NULL. */
+/* That of the calling worker, in a callback of core (NULL: of any); or NULL. */
 struct wr_context *wr_context_in_callback(const struct wr_core *core);
 
 void wr_context_fini(struct wr_context *ctx);

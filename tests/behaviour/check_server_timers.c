@@ -362,6 +362,53 @@ START_TEST(a_call_that_outlives_the_deadline_is_stuck_and_named)
 }
 END_TEST
 
+static struct {
+	_Atomic(weir_ref *) ref;
+	struct gate gate;
+	const char *address;
+} news;
+
+static int hear_news(weir_conn *c, void *arg)
+{
+	(void)arg;
+	if (atomic_load(&news.ref) == NULL)
+		atomic_store(&news.ref, weir_conn_ref(c));
+	return WEIR_AGAIN;
+}
+
+/* The only connection that it may pass is its own. */
+static void tell_news(weir_server *s, void *arg)
+{
+	weir_conn *c;
+
+	(void)s;
+	(void)arg;
+	ck_assert_int_eq(weir_dial(&c, news.address, 0), 0);
+	ck_assert_int_eq(weir_ref_send(news.ref, "news\n", 5), 0);
+	ck_assert_int_eq(weir_conn_flush(c), 0);
+	gate_wait(&news.gate);
+	weir_conn_free(c);
+}
+
+START_TEST(a_timer_may_flush_what_it_has_sent)
+{
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.opened = hear_news, .readable = echo));
+	struct client *c = client_open(s);
+
+	news.gate = (struct gate)GATE_CLOSED;
+	news.address = s->address;
+	UNTIL(atomic_load(&news.ref) != NULL);
+	ck_assert_int_eq(
+		weir_server_timer(s->weir, NULL, 1, 0, tell_news, NULL), 0);
+	UNTIL(gate_waiting(&news.gate) == 1);
+	client_expect(c, "news\n");
+	gate_open(&news.gate);
+	weir_unref(news.ref);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static void stop_its_server(weir_server *s, void *arg)
 {
 	(void)arg;
@@ -474,7 +521,7 @@ int main(void)
 		timers_are_called_in_a_drain_and_not_after_the_stop,
 		a_stop_waits_for_a_call_that_runs,
 		a_call_that_outlives_the_deadline_is_stuck_and_named,
-		a_timer_may_stop_its_server,
+		a_timer_may_stop_its_server, a_timer_may_flush_what_it_has_sent,
 		timers_are_made_moved_and_freed_by_many_threads,
 		wrong_arguments_are_refused);
 }
