@@ -6,7 +6,6 @@
  */
 #include "test.h"
 
-
 #define REPLY ((size_t)1000 * 1000)
 
 static char text[REPLY];
