@@ -84,6 +84,10 @@ marks='TO''DO|FIX''ME|XX''X'
 grep -nEw "$marks" $sources */*.am configure.ac Makefile.am | complain 'notes of unfinished work'
 grep '//' "$work/code" | complain '// comments'
 
+# Seconds are 32 bits wide on some machines.
+grep -E 'tv_sec \* [0-9]+([^0-9L]|$)' "$work/code" | grep -v 'int64_t)' |
+	complain 'a product of tv_sec that may overflow'
+
 # The files of sys.h are the one place where the library meets the system.
 fallible='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf'
 fallible="$fallible|vasprintf|socket|bind|listen|accept|accept4|connect"
