@@ -2,24 +2,29 @@
 /*
  * /status.json.  Names follow weir.h; times are in seconds.
  */
+#include <string.h>
 #include <unistd.h>
 
+#include "../../cli/text.h"
 #include "history.h"
 #include "snapshot.h"
 
 typedef unsigned long long count;
 
 /*
- * Also for a label of a metric, which could not hold \u00xx.  Control
- * characters do not occur in addresses as the library writes them.
+ * Also for a label of a metric, which could not hold \u00xx.  Bytes that
+ * neither may have are escaped first, as in the log.
  */
 void json_text(FILE *to, const char *text)
 {
+	char shown[4 * sizeof(((struct listener_figures *)0)->address)];
+
+	cli_escape(shown, sizeof(shown), text, strlen(text), CLI_KEEP_UTF8);
 	putc('"', to);
-	for (; *text; text++) {
+	for (text = shown; *text; text++) {
 		if (*text == '"' || *text == '\\')
 			putc('\\', to);
-		putc((unsigned char)*text < ' ' ? '?' : *text, to);
+		putc(*text, to);
 	}
 	putc('"', to);
 }

@@ -193,6 +193,40 @@ class Formats(Base):
             self.assertGreater(server.metric("weir_queue_wait_seconds_sum"), 0)
 
 
+class Paths(Base):
+    """The path of a Unix socket may have bytes that no format takes as they
+    are."""
+
+    def names(self, path):
+        """Of the listener, in the metrics and in JSON."""
+        with Status("echo@unix:" + path) as server:
+            sample = re.search('^weir_[a-z_]*{service="echo",listener="(.*)"} ',
+                               server.get("/metrics")[2], re.M)
+            return sample.group(1), json.loads(
+                server.get("/status.json")[2])["listeners"][0]["address"]
+
+    def test_that_are_not_utf_8(self):
+        path = self.folder() + "/a"
+        for name in b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80":
+            shown = "unix:" + path + "".join("\\x%02x" % c for c in name)
+            self.assertEqual(self.names(path + os.fsdecode(name)),
+                             (shown.replace("\\", "\\\\"), shown))
+
+    def test_that_have_a_meaning_there(self):
+        name = '/"\\\u00fc'
+        path = self.folder()
+        shown = "unix:" + path + name
+        self.assertEqual(
+            self.names(path + os.fsdecode(name.encode())),
+            (shown.replace("\\", "\\\\").replace('"', '\\"'), shown))
+
+    def test_of_the_longest(self):
+        path = self.folder() + "/"
+        path += "\udcff" * (107 - len(path))
+        self.assertEqual(self.names(path)[1],
+                         "unix:" + path.replace("\udcff", "\\xff"))
+
+
 CURL = shutil.which("curl")
 
 
