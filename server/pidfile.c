@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,7 @@ int pidfile_write(const char *path)
 	return rc;
 }
 
-void pidfile_remove(const char *path)
+static bool pidfile_is_ours(const char *path)
 {
 	char ours[TEXT_ROOM], theirs[TEXT_ROOM];
 	size_t len = pidfile_text(ours);
@@ -72,9 +73,31 @@ void pidfile_remove(const char *path)
 	ssize_t n;
 
 	if (fd < 0)
-		return;
+		return false;
 	n = read(fd, theirs, sizeof(theirs));
 	close(fd);
-	if (n == (ssize_t)len && memcmp(ours, theirs, len) == 0)
-		unlink(path);
+	return n == (ssize_t)len && memcmp(ours, theirs, len) == 0;
+}
+
+/* A file that has appeared at path meanwhile stays, if links are possible. */
+static void put_back(const char *aside, const char *path)
+{
+	if (link(aside, path) == 0 || errno == EEXIST)
+		unlink(aside);
+	else
+		(void)rename(aside, path);
+}
+
+/* Another process may replace the file after a look at it. */
+void pidfile_remove(const char *path)
+{
+	char aside[PATH_MAX];
+
+	if (!pidfile_is_ours(path) ||
+	    (size_t)snprintf(aside, sizeof(aside), "%s.old-%ld", path,
+			     (long)getpid()) >= sizeof(aside) ||
+	    rename(path, aside) < 0)
+		return;
+	if (!pidfile_is_ours(aside) || unlink(aside) < 0)
+		put_back(aside, path);
 }

@@ -34,6 +34,7 @@
 
 #define READ_FILE   (UINT64_C(1) << 2)
 #define REMOVE_FILE (UINT64_C(1) << 5)
+#define MAKE_REG    (UINT64_C(1) << 8)
 #define MAKE_SOCK   (UINT64_C(1) << 9)
 
 /* struct landlock_ruleset_attr */
@@ -163,7 +164,8 @@ static bool allow_all(int rules, const struct options *o)
 	return allow_linked(rules, o->config_file) &&
 	       allow_linked(rules, options_rules_file(o)) &&
 	       allow_tls(rules, &o->tls_options) &&
-	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
+	       allow_beside(rules, o->pid_file,
+			    READ_FILE | REMOVE_FILE | MAKE_REG) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&
 	       allow_socket(rules, o->status) &&
 	       allow_socket(rules, o->agent) &&

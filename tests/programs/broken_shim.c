@@ -15,6 +15,8 @@
  * BROKEN_MEMORY is a path: a thread but the first that opens it gets nothing
  * from the calloc() after that whose number, from 1, is BROKEN_CALLOC. Standard
  * error is told.
+ * BROKEN_PATH is a path: before the second call of open(), rename() or unlink()
+ * for it, BROKEN_WITH takes its place.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,15 +27,17 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static atomic_int threads;
+static atomic_int threads, calls_for_path;
 static int last, pause_ms, lookup_ms, open_ms, memory_call;
 static const char *file = "", *accept_file = "", *memory_file = "";
+static const char *swap_path = "", *swap_with = "";
 static bool has_both, keeps_limits;
 static _Thread_local int memory_left; /* calls of calloc(); 0: none fails */
 
@@ -47,6 +51,7 @@ __attribute__((constructor)) static void shim_load(void)
 	const char *slowly = getenv("BROKEN_OPEN");
 	const char *memory = getenv("BROKEN_MEMORY");
 	const char *call = getenv("BROKEN_CALLOC");
+	const char *swap = getenv("BROKEN_PATH"), *with = getenv("BROKEN_WITH");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
@@ -58,6 +63,8 @@ __attribute__((constructor)) static void shim_load(void)
 	keeps_limits = getenv("BROKEN_LIMIT") != NULL;
 	memory_file = memory ? memory : "";
 	memory_call = call ? atoi(call) : 0;
+	swap_path = swap ? swap : "";
+	swap_with = with ? with : "";
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,
@@ -152,6 +159,33 @@ int setrlimit64(int what, const void *limit)
 	return shim_setrlimit("setrlimit64", what, limit);
 }
 
+static void shim_swap(const char *path)
+{
+	if (strcmp(path, swap_path) == 0 &&
+	    atomic_fetch_add(&calls_for_path, 1) == 1)
+		(void)renameat(AT_FDCWD, swap_with, AT_FDCWD, path);
+}
+
+int rename(const char *from, const char *to)
+{
+	static __typeof__(rename) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "rename");
+	shim_swap(from);
+	return next(from, to);
+}
+
+int unlink(const char *path)
+{
+	static __typeof__(unlink) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "unlink");
+	shim_swap(path);
+	return next(path);
+}
+
 int open(const char *path, int flags, ...)
 {
 	static __typeof__(open) *next;
@@ -170,5 +204,6 @@ int open(const char *path, int flags, ...)
 		while (open_ms == 0);
 	if (gettid() != getpid() && strcmp(path, memory_file) == 0)
 		memory_left = memory_call;
+	shim_swap(path);
 	return next(path, flags, mode);
 }

@@ -166,6 +166,28 @@ class Memory(Broken):
         self.assertGreater(results.count(True), 5, results)
 
 
+class Replaced(Broken):
+    """Another process puts its own file in the place of ours at the worst
+    moment: after a look at it, and before it is used."""
+
+    def replaced(self, path, by):
+        return self.broken(BROKEN_PATH=path, BROKEN_WITH=by)
+
+    def test_the_pid_file_of_another_process_stays(self):
+        folder = self.folder()
+        path, other = folder + "/pid", folder + "/other"
+        with open(other, "w") as file:
+            file.write("12345\n")
+        with Server("--pid-file", path,
+                    env=self.replaced(path, other)) as server:
+            with open(path) as file:
+                self.assertEqual(int(file.read()), server.pid)
+            self.assertEqual(server.stop()[0], 0)
+        self.assertEqual(os.listdir(folder), ["pid"])
+        with open(path) as file:
+            self.assertEqual(file.read(), "12345\n")
+
+
 class Descriptors(Broken):
     """The soft limit is raised to what the command line asks for."""
 
