@@ -2,6 +2,7 @@
 #include "privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -332,11 +333,49 @@ static void warn_of_files(const struct options *o)
 	warn_of_unreadable(t->ticket_keys);
 }
 
+/*
+ * The folder may be another user's, who may have put another file in the place
+ * of the socket: a link to a file of ours, too.
+ */
+static int give_socket(const char *path, uid_t uid)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fstat(fd, &st) < 0 ? -errno : 0;
+	if (rc == 0 && (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() ||
+			st.st_nlink != 1))
+		rc = -ESTALE;
+	if (rc == 0 && fchownat(fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Its mode lets its owner alone use it. */
+static void give_control(const char *path)
+{
+	int rc = is_identity(&identity) ? 0 : give_socket(path, identity.uid);
+
+	if (rc < 0)
+		journal(WEIR_LOG_WARNING,
+			"'%s' stays root's, so the server's user cannot use "
+			"it: %s",
+			path,
+			rc == -ESTALE ? "another process has replaced it"
+				      : strerror(-rc));
+}
+
 bool privileges_drop(const struct options *o)
 {
 	tzset(); /* its files are out of reach soon */
 	if (o->root && (chroot(o->root) < 0 || chdir("/") < 0))
 		return fail("--chroot", o->root);
+	if (o->user && o->control)
+		give_control(o->control);
 	if (o->user && !become(&identity))
 		return false;
 	/* An outer sandbox may deny it. */

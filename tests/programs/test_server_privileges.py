@@ -8,6 +8,7 @@ import pwd
 import re
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import unittest
@@ -47,6 +48,16 @@ def refused(test, *args):
     got = run("WEIR_SERVER", *args)
     test.assertEqual(got.returncode, 2, got)
     return got.stderr.decode()
+
+
+def run_as(user, group, *args):
+    """Run the server.  It may be in a folder of root's."""
+    return subprocess.run(
+        ["setpriv", "--reuid", str(user), "--regid", str(user), "--groups",
+         str(group), "--inh-caps", "+dac_read_search", "--ambient-caps",
+         "+dac_read_search", program("WEIR_SERVER"), *args],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=DEADLINE)
 
 
 def needs_root(test):
@@ -129,13 +140,7 @@ class Privileges(unittest.TestCase):
 
     @needs_root
     def test_a_process_with_other_groups_is_not_that_user(self):
-        # The programs may be in a folder of root's.
-        got = subprocess.run(
-            ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY),
-             "--groups", "4242", "--inh-caps", "+dac_read_search",
-             "--ambient-caps", "+dac_read_search", program("WEIR_SERVER"),
-             "--user", "65534:65534", "--check"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE)
+        got = run_as(NOBODY, 4242, "--user", "65534:65534", "--check")
         self.assertEqual(got.returncode, 2, got)
         self.assertIn(b"only root can become '65534:65534'", got.stderr)
 
@@ -150,6 +155,20 @@ class Privileges(unittest.TestCase):
                             name.encode())
             self.assertEqual(server.stop()[0], 0)
             self.assertTrue(os.path.exists(self.path("socket")))
+
+    @needs_root
+    def test_the_control_socket_is_the_users(self):
+        path = self.path("control")
+        with Server("--user", "65534:65533", "--control", path,
+                    "echo@unix:" + self.path("socket")) as server:
+            st = os.stat(path)
+            self.assertEqual((st.st_uid, stat.S_IMODE(st.st_mode)),
+                             (NOBODY, 0o600))
+            self.assertEqual(os.stat(self.path("socket")).st_uid, 0)
+            for user, status in (NOBODY, 0), (NOBODY - 1, 1), (0, 0):
+                got = run_as(user, user, "ctl", "--control", path, "ready")
+                self.assertEqual(got.returncode, status, got)
+            self.assertEqual(server.stop()[0], 0)
 
     @needs_root
     def test_what_the_user_can_remove_is_not_told(self):

@@ -10,6 +10,7 @@ import pty
 import resource
 import signal
 import socket
+import unittest
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server, TestCase,
                       connect, full_pipe, main, read_exactly, run, until,
@@ -186,6 +187,24 @@ class Replaced(Broken):
         self.assertEqual(os.listdir(folder), ["pid"])
         with open(path) as file:
             self.assertEqual(file.read(), "12345\n")
+
+    @unittest.skipIf(os.getuid() != 0, "only root can become another user")
+    def test_the_user_gets_no_file_but_the_control_socket(self):
+        folder = self.folder()
+        path, other = folder + "/control", folder + "/other"
+        with socket.socket(socket.AF_UNIX) as others:
+            others.bind(folder + "/others")
+            for make in (lambda: open(other, "w").close(),
+                         lambda: os.symlink("others", other),
+                         lambda: os.link(folder + "/others", other)):
+                make()
+                with Server("--user", "65534:65534", "--control", path,
+                            env=self.replaced(path, other)) as server:
+                    server.logs(rb" warning '\S+/control' stays root's")
+                    self.assertEqual(server.stop()[0], 0)
+                self.assertEqual({os.lstat(os.path.join(folder, name)).st_uid
+                                  for name in os.listdir(folder)}, {0})
+                os.unlink(path)
 
 
 class Descriptors(Broken):
