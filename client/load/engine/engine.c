@@ -54,10 +54,11 @@ static int init_conns(struct engine *e)
 
 	e->conn_count = (size_t)engine_share(all, e);
 	e->conns = calloc(e->conn_count + 1, sizeof(*e->conns));
+	/* In 32 bits the product may overflow, which calloc() checks. */
 	e->messages =
-		calloc(e->conn_count * e->window + 1, sizeof(*e->messages));
-	e->overtaken = calloc(e->conn_count * (size_t)e->plan->depth + 1,
-			      sizeof(*e->overtaken));
+		calloc(e->conn_count + 1, e->window * sizeof(*e->messages));
+	e->overtaken = calloc(e->conn_count + 1,
+			      (size_t)e->plan->depth * sizeof(*e->overtaken));
 	e->heap = calloc(e->conn_count + 1, sizeof(struct conn *));
 	e->sessions = calloc(e->control->target->to_count,
 			     sizeof(struct ssl_session_st *));
