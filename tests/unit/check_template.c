@@ -141,6 +141,22 @@ START_TEST(the_time_is_that_of_the_day_in_microseconds)
 }
 END_TEST
 
+/* A machine without a clock begins in 1970. */
+START_TEST(a_time_before_2001_has_leading_zeros)
+{
+	struct template t;
+	char *text;
+
+	ck_assert_ptr_null(template_parse(&t, "{time}\\n"));
+	template_bind(&t, NULL, 1, 1);
+	t.epoch = 0;
+	text = whole(&t, 0, 0, 1234567);
+	ck_assert_str_eq(text, "0000000000001234\n");
+	free(text);
+	template_fini(&t);
+}
+END_TEST
+
 START_TEST(texts_that_are_no_template_are_refused)
 {
 	static const char *const texts[] = {
@@ -183,5 +199,6 @@ int main(void)
 			 lines_are_used_in_rotation,
 			 random_numbers_are_below_their_limit_and_come_again,
 			 the_time_is_that_of_the_day_in_microseconds,
+			 a_time_before_2001_has_leading_zeros,
 			 texts_that_are_no_template_are_refused);
 }

@@ -313,6 +313,9 @@ static struct bytes part_value(const struct template *t,
 	do
 		*--first = (char)('0' + number % 10);
 	while ((number /= 10) > 0);
+	while (part->kind == TEMPLATE_TIME &&
+	       first > room + NUMBER_MAX - TIME_DIGITS)
+		*--first = '0';
 	return (struct bytes){ first, (size_t)(room + NUMBER_MAX - first) };
 }
 
