@@ -246,6 +246,18 @@ START_TEST(a_run_that_was_cut_passes_nothing)
 }
 END_TEST
 
+START_TEST(a_limit_of_centuries_is_not_lost)
+{
+	struct figures f;
+	struct gates g = { .count = 0 };
+
+	figures_init(&f);
+	ck_assert(gates_add(&g, "p99<10000000000s"));
+	ck_assert(!gates_are_lost(&g, &f.result));
+	result_free(&f.result);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -256,5 +268,6 @@ int main(void)
 		what_is_absent_fails_and_says_why,
 		a_lower_bound_cannot_pass_as_small,
 		a_message_that_was_never_sent_is_no_sample_from_its_send,
-		a_run_that_was_cut_passes_nothing);
+		a_run_that_was_cut_passes_nothing,
+		a_limit_of_centuries_is_not_lost);
 }

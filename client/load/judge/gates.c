@@ -191,6 +191,8 @@ static bool is_percentile_lost(const struct gate_row *g, const struct result *r)
 		return false;
 	if (percent == METRIC_MAX)
 		return (double)h->max > g->limit;
+	if (g->limit >= (double)HISTOGRAM_HIGHEST)
+		return false;
 	return kind != CLOCK_CONNECT && kind != CLOCK_HANDSHAKE &&
 	       kind != CLOCK_ONCE &&
 	       (double)histogram_above(h, (int64_t)g->limit) >
