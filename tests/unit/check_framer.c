@@ -188,6 +188,7 @@ static const struct wrong {
 	     "line, chunked\r\n",
 	  93 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", 50 },
+	{ "http", OK "Transfer-Encoding: chunked\r\n\r\n0x10\r\n", 53 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", 56 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",
 	  66 },

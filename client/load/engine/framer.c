@@ -72,11 +72,12 @@ static bool parse_until(struct framer *ret, const char *text)
 /* 4be, 2le+3, 4be-4 */
 static bool parse_prefix(struct framer *ret, const char *text)
 {
-	const char *end = text + 3;
+	const char *end;
 	int64_t more = 0;
 
 	if (!*text || !strchr("1248", *text) || strlen(text) < 3)
 		return false;
+	end = text + 3;
 	ret->width = (unsigned)(*text - '0');
 	ret->is_little_endian = text[1] == 'l';
 	if ((text[1] != 'b' && text[1] != 'l') || text[2] != 'e')
@@ -323,7 +324,8 @@ static bool http_size(struct framing *s)
 	if (digits == 0 || digits > 15)
 		return false;
 	s->left = strtoull(s->line, &end, 16);
-	if (*end && !strchr("; \t", *end))
+	/* strtoull() also takes "0x10", which is no size. */
+	if (end != s->line + digits || (*end && !strchr("; \t", *end)))
 		return false;
 	s->step = s->left > 0 ? HTTP_CHUNK : HTTP_TRAILER;
 	return true;
