@@ -10,6 +10,7 @@
 
 #include "../../client/load/judge/verdict.h"
 #include "../../client/load/measure/units.h"
+#include "../../client/load/report/json.h"
 #include "../../client/load/report/layout.h"
 #include "../../client/load/report/live.h"
 #include "../../client/load/report/report.h"
@@ -437,6 +438,25 @@ START_TEST(a_rate_is_said_as_it_was_given)
 }
 END_TEST
 
+/* Its last steps are lost in rounding. */
+START_TEST(the_spectrum_of_any_number_of_samples_ends)
+{
+	struct figures f;
+	struct gates gates = { .count = 0 };
+	char *text;
+
+	if (!json_is_available())
+		return;
+	figures_init(&f);
+	histogram_record_range(f.result.clocks[CLOCK_FROM_PLAN], 1, 1,
+			       UINT64_C(1) << 52);
+	text = json_text(&f.result, &gates);
+	ck_assert_ptr_nonnull(text);
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("load_report", a_good_run_is_said_in_few_lines,
@@ -451,5 +471,6 @@ int main(void)
 			 colours_are_for_a_terminal_without_no_color,
 			 the_live_line_fits_any_window,
 			 numbers_are_said_without_exponents,
-			 a_rate_is_said_as_it_was_given);
+			 a_rate_is_said_as_it_was_given,
+			 the_spectrum_of_any_number_of_samples_ends);
 }

@@ -289,12 +289,15 @@ static json_t *spectrum(const struct histogram *h)
 {
 	json_t *list = json_array();
 	double percent = 0, last = 100 - 100 / (double)h->total;
+	double before = -1;
 	bool is_last = false;
 
 	while (list && !is_last) {
 		json_int_t value;
 
-		is_last = percent > last;
+		/* A step that is too small is lost in rounding. */
+		is_last = percent > last || percent == before;
+		before = percent;
 		if (is_last)
 			percent = 100;
 		value = histogram_percentile(h, percent);
