@@ -1040,6 +1040,16 @@ bool load_options_take(void *to, int key)
 	}
 }
 
+static bool script_has_empty_text(const struct load_script *s)
+{
+	for (int k = 0; k < SCRIPT_PARTS; k++)
+		for (size_t i = 0; i < s->parts[k].count; i++)
+			if (s->parts[k].steps[i].has_text &&
+			    s->parts[k].steps[i].text.size_min == 0)
+				return true;
+	return false;
+}
+
 static const char *content_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;
@@ -1066,7 +1076,8 @@ static const char *content_contradiction(const struct load_options *o)
 	if (!has_line && o->lines.count > 0)
 		return "--data has the lines for {line}, which no message "
 		       "contains";
-	if (p->payload == PAYLOAD_TEXT && p->size_min == 0)
+	if ((p->payload == PAYLOAD_TEXT && p->size_min == 0) ||
+	    script_has_empty_text(&o->script))
 		return "--data has an empty line, and an empty message cannot "
 		       "be sent";
 	if (o->text.has_time && is_compared)

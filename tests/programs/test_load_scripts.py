@@ -275,10 +275,14 @@ class Scripts(TestCase):
         data = os.path.join(self.folder(), "data")
         with open(data, "w") as file:
             file.write("a\n\nb\n")
-        path = self.write("loop\nsend {line}\nexpect line\n")
-        answer = load("127.0.0.1:1", "--script", path, "--data", data)
-        self.assertEqual(answer.returncode, 2, answer)
-        self.assertIn(b"an empty message cannot be sent", answer.stderr)
+        step = "send {line}\nexpect line\n"
+        loop = "loop\nsend a\nexpect line\n"
+        for text in ("loop\n" + step, "connect\n" + step + loop,
+                     "once\n" + step + loop, loop + "end\n" + step):
+            path = self.write(text)
+            answer = load("127.0.0.1:1", "--script", path, "--data", data)
+            self.assertEqual(answer.returncode, 2, answer)
+            self.assertIn(b"an empty message cannot be sent", answer.stderr)
 
     def test_a_mistake_is_named_with_its_line(self):
         for text, line, says in (
