@@ -26,6 +26,7 @@
 #define CONNECTIONS_MAX 1000000
 #define MESSAGE_MAX	(1 << 26)
 #define FOREVER		INT64_MAX
+#define COUNT_SECONDS	1e9 /* that --count may take; ns fit into 64 bits */
 
 enum {
 	KEY_POISSON = 256,
@@ -1106,6 +1107,9 @@ static const char *pace_contradiction(const struct load_options *o)
 	    (p->think.high > 0 || o->script.has_pause || o->script.has_close))
 		return "--think, and pause and close in a loop, are for one "
 		       "message at a time; omit --depth";
+	if (p->rate > 0 && (double)p->count > COUNT_SECONDS * p->rate)
+		return "at this --rate, --count takes more than 31 years; "
+		       "raise --rate, or give a --duration alone";
 	if (o->stops_early && o->gates.count == 0)
 		return "--stop-early needs a --gate";
 	return NULL;

@@ -564,6 +564,14 @@ class Options(TestCase):
         answer = load(nobody(), "--dry-run", "-n", "4.35k")
         self.assertIn(b"4,350 in all", answer.stdout)
 
+    def test_a_count_that_takes_decades_is_refused(self):
+        for how in ((), ("--poisson",), ("-d", "10s")):
+            answer = load(nobody(), "--dry-run", "-r", "1", "-n", "1001M",
+                          *how)
+            self.check_usage(answer, "weir-client", "--count", "years")
+        answer = load(nobody(), "--dry-run", "-r", "10", "-n", "1000M")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+
     def test_numbers_have_the_same_units_everywhere(self):
         answer = load(nobody(), "--dry-run", "-c", "1.5k", "-d", "10", "-s",
                       "1k-2k", "-r", "2k", "-n", "1k")
