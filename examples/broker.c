@@ -188,8 +188,9 @@ static int subscribe(weir_conn *c, struct client *me, struct bytes body)
 	if (!take_number(&body, reply + 2))
 		return -EBADMSG;
 	while (body.at < body.end) {
-		if (!take_string(&body, &text, &len) || body.at++ == body.end)
+		if (!take_string(&body, &text, &len) || body.at == body.end)
 			return -EBADMSG;
+		body.at++; /* the quality of service */
 		if (count == sizeof(reply))
 			return -EPROTO;
 		rc = add_filter(me, text, len);

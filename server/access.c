@@ -179,9 +179,10 @@ struct line {
 	size_t len;
 };
 
+/* Leaves room for the end of the line. */
 static void add_raw(struct line *l, const char *name, const char *value)
 {
-	size_t room = sizeof(l->text) - l->len;
+	size_t room = sizeof(l->text) - l->len - 2;
 	int n = snprintf(
 		l->text + l->len, room, is_json ? "%s\"%s\":%s" : "%s%s=%s",
 		l->len == 0 ? (is_json ? "{" : "") : (is_json ? "," : " "),

@@ -292,6 +292,8 @@ class Scripts(TestCase):
                 ("once\nexpect line\n", 2, "expected a send before this"),
                 ("loop\npause 1s\n", 2, "expected a send before this pause"),
                 ("end\npause 1\n", 2, "expected a duration like 500ms"),
+                ("end\n" + 5000 * "pause 596h\n", 4300,
+                 "the pauses of this step are too long"),
                 ("end\npause never\n", 2, "expected a duration like 500ms"),
                 ("end\nclose\n", 2, "expected close at the end of the loop"),
                 ("loop\nclose\n", 2, "expected close at the end of the"),

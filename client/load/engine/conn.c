@@ -371,7 +371,8 @@ static void attribute_lateness(struct engine *e, struct conn *c,
 		i->late_server++;
 	if (server > i->late_server_max)
 		i->late_server_max = server;
-	m->lag_us = (uint32_t)(lag / 1000);
+	m->lag_us =
+		lag / 1000 < UINT32_MAX ? (uint32_t)(lag / 1000) : UINT32_MAX;
 }
 
 /* In an open loop count is 1. */

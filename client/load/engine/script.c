@@ -169,7 +169,9 @@ static bool parse_pause(struct parser *p, const char *value)
 	if (!cli_parse_duration(value, &ms) || ms <= 0)
 		return script_refuse(p, "expected a duration like 500ms or 2s",
 				     value);
-	step->pause_ns += ms * MS;
+	if (__builtin_add_overflow(step->pause_ns, ms * MS, &step->pause_ns))
+		return script_refuse(p, "the pauses of this step are too long",
+				     value);
 	p->script->has_pause = p->script->has_pause || is_loop(p);
 	return true;
 }
