@@ -16,6 +16,7 @@
 
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
+#include "../../cli/text.h"
 #include "../options.h"
 #include "judge/compare.h"
 #include "measure/units.h"
@@ -250,8 +251,8 @@ static const char *figure_text(const struct row *row, double number,
 	if (strncmp(row->name, "bytes", 5) == 0)
 		return units_bytes_rate(number, buf);
 	if (row->is_per_second)
-		return units_count((uint64_t)(number + 0.5), buf);
-	units_time((int64_t)number, buf + is_more);
+		return units_count((uint64_t)units_whole(number + 0.5), buf);
+	units_time(units_whole(number), buf + is_more);
 	return buf;
 }
 
@@ -305,27 +306,29 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 	return CLI_DONE;
 }
 
-static double count_of(const json_t *file, const char *name)
+/* A file may have any number. */
+static uint64_t count_of(const json_t *file, const char *name)
 {
-	return json_number_value(json_object_get(field(file, "metrics"), name));
+	double value = json_number_value(
+		json_object_get(field(file, "metrics"), name));
+
+	return (uint64_t)units_whole(fmax(value, 0));
 }
 
 static void print_not_good(const char *when, const json_t *file)
 {
 	char count[UNITS_TEXT], all[UNITS_TEXT];
-	double bad = count_of(file, "bad") + count_of(file, "wrong");
+	uint64_t bad = count_of(file, "bad") + count_of(file, "wrong");
 
-	stream_print("%s of %s %s", units_count((uint64_t)bad, count),
-		     units_count((uint64_t)count_of(file, "answered"), all),
-		     when);
+	stream_print("%s of %s %s", units_count(bad, count),
+		     units_count(count_of(file, "answered"), all), when);
 }
 
 /* They are counted for the whole run, so no word judges them. */
 static void print_bad_replies(const json_t *old, const json_t *new)
 {
-	if (count_of(old, "bad") + count_of(old, "wrong") +
-		    count_of(new, "bad") + count_of(new, "wrong") ==
-	    0)
+	if (count_of(old, "bad") == 0 && count_of(old, "wrong") == 0 &&
+	    count_of(new, "bad") == 0 && count_of(new, "wrong") == 0)
 		return;
 	stream_print("\nReplies that were not good: ");
 	print_not_good("in the old run, ", old);
@@ -338,19 +341,24 @@ static bool is_incomplete(const json_t *file)
 	       json_is_true(field(file, "run.incomplete"));
 }
 
+#define TARGET_TEXT 512
+
 static void print_run(const char *label, const char *path, const json_t *file)
 {
+	const char *target = compare_text(file, "run.target");
+	const char *verdict = compare_text(file, "verdict.verdict");
+	char to[TARGET_TEXT], word[64];
 	const char *note = "";
 
+	cli_escape(to, sizeof(to), target, strlen(target), CLI_KEEP_UTF8);
+	cli_escape(word, sizeof(word), verdict, strlen(verdict), CLI_KEEP_UTF8);
 	if (json_is_true(field(file, "run.cut")))
 		note = "   CUT SHORT";
 	else if (json_is_true(field(file, "run.ended_early")))
 		note = "   ENDED EARLY";
 	else if (is_incomplete(file))
 		note = "   INCOMPLETE";
-	stream_print("%-12s %s   %s   %s%s\n", label, path,
-		     compare_text(file, "run.target"),
-		     compare_text(file, "verdict.verdict"), note);
+	stream_print("%-12s %s   %s   %s%s\n", label, path, to, word, note);
 }
 
 static int compare_files(const struct compare_options *o, char **paths)

@@ -94,9 +94,12 @@ static void add_small(int *sum, const json_t *object, const char *a,
 		*sum = INT_MAX;
 }
 
+/* Within the same limits. */
 static double real(const json_t *object, const char *a, const char *b)
 {
-	return json_number_value(at(object, a, b));
+	double value = json_number_value(at(object, a, b));
+
+	return fmin(fmax(value, -WHOLE_MOST), WHOLE_MOST);
 }
 
 static bool is_true(const json_t *object, const char *a, const char *b)
@@ -232,7 +235,7 @@ static void add_plan(struct plan *p, const json_t *plan)
 	add_small(&p->connections, plan, "connections", NULL);
 	add_small(&p->threads, plan, "threads", NULL);
 	add_small(&p->idle, plan, "idle", NULL);
-	p->rate += real(plan, "rate", NULL);
+	p->rate = fmin(p->rate + real(plan, "rate", NULL), WHOLE_MOST);
 	p->count += number(plan, "times", "count");
 	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
 		add_small(&p->bad_clients[i], plan, "bad_clients",
@@ -401,7 +404,10 @@ static void add_self(struct self *s, const json_t *file)
 	s->switches += number(file, "metrics", "switches");
 	s->late_ours += number(file, "metrics", "late-ours");
 	s->late_server += number(file, "metrics", "late-server");
-	s->handshake_lag += whole(file, "self", "handshake_lag_ns");
+	if (__builtin_add_overflow(s->handshake_lag,
+				   whole(file, "self", "handshake_lag_ns"),
+				   &s->handshake_lag))
+		s->handshake_lag = INT64_MAX;
 	s->histogram_bytes += (size_t)number(file, "self", "histogram_bytes");
 	keep_most(&s->longest_stall, whole(file, "metrics", "stall"));
 	keep_most(&s->late_ours_max, whole(file, "self", "late_ours_max_ns"));

@@ -518,15 +518,48 @@ class MergedResults(TestCase):
         with open(named, "w") as file:
             json.dump(dict(good, verdict={"verdict": "NOT TRUSTWORTHY",
                                           "reasons": ["\x1b[31m"]},
-                           tls_why="\x1b[32m", errors=[error]), file)
+                           tls_why="\x1b[32m", errors=[error],
+                           first_bad={"why": "\x1b[33m", "at_ns": 0,
+                                      "connection": 0, "message": 0,
+                                      "sent": "a", "received": "b"}), file)
         path = os.path.join(self.place, "sum.json")
         answer = run("WEIR_CLIENT", "load", "merge", named, "--json", path)
         self.assertEqual((answer.returncode, answer.stderr), (0, b""))
         self.assertIn(rb"\xff.json: \x1b[31m", answer.stdout)
         self.assertIn(rb"TLS: \x1b[32m", answer.stdout)
+        self.assertIn(rb"\x1b[33m", answer.stdout)
         with open(path) as file:
             self.assertEqual(json.load(file)["verdict"]["reasons"],
                              [r"\xff.json: \x1b[31m"])
+
+    def test_an_expectation_of_a_file_is_escaped(self):
+        with Server("echo@127.0.0.1:0") as server:
+            good = self.load(server.address(), "-n", "100")
+        good["plan"]["content"]["expect"] = "\x1b[34m"
+        with open(self.paths[0], "w") as file:
+            json.dump(good, file)
+        answer, _ = self.merge()
+        self.assertIn(rb"reply \x1b[34m", answer.stdout)
+
+    def test_figures_that_no_run_can_have_are_bounded(self):
+        with Server("echo@127.0.0.1:0") as server:
+            good = self.load(server.address(), "-n", "100")
+        good["clocks"]["from-send"]["mean_ns"] = 1e300
+        good["plan"]["rate"] = 1e300
+        good["self"]["cpu_user_s"] = 1e300
+        good["self"]["handshake_lag_ns"] = 1 << 61
+        self.paths = []
+        for number in range(4):
+            self.paths.append(os.path.join(self.place, "%d.json" % number))
+            good["run"]["ids"] = [str(number)]
+            with open(self.paths[-1], "w") as file:
+                json.dump(good, file)
+        answer, found = self.merge()
+        self.assertEqual(answer.stderr, b"")
+        self.assertGreater(found["self"]["handshake_lag_ns"], 1 << 61)
+        self.assertGreater(found["clocks"]["from-send"]["mean_ns"], 1e18)
+        self.assertLess(found["clocks"]["from-send"]["mean_ns"], 2**63)
+        self.assertLess(found["plan"]["rate"], 2**63)
 
     def test_the_numbers_of_connections_are_those_of_one_run_only(self):
         def serve(sock):
@@ -676,6 +709,30 @@ class Compare(TestCase):
         self.assertRegex(self.compare(old, new).stdout,
                          rb"Replies that were not good: 0 of \S+ in the old "
                          rb"run, 12 of 5,000 in the new one.\n")
+
+    def test_counts_that_no_run_can_have_are_bounded(self):
+        old, new = self.make("old", 1), self.make("new", 1)
+        for path, bad in ((old, -5), (new, 1e300)):
+            with open(path) as file:
+                made = json.load(file)
+            made["metrics"].update(bad=bad, wrong=0, answered=5000)
+            with open(path, "w") as file:
+                json.dump(made, file)
+        self.assertRegex(self.compare(old, new).stdout,
+                         rb"good: 0 of 5,000 in the old run, [1-9][0-9,]+ of "
+                         rb"5,000 in the new one.\n")
+
+    def test_the_texts_of_a_file_are_escaped(self):
+        path = self.make("run", 1)
+        with open(path) as file:
+            made = json.load(file)
+        made["run"]["target"] = "\x1b[31m"
+        made["verdict"]["verdict"] = "\x1b[32m"
+        with open(path, "w") as file:
+            json.dump(made, file)
+        answer = self.compare(path, path)
+        self.assertNotIn(b"\x1b", answer.stdout)
+        self.assertIn(rb"\x1b[31m   \x1b[32m", answer.stdout)
 
     def word_of(self, text, name):
         return re.search(rb"(?m)^  %s .*  (\S.*)$" % name, text)[1]

@@ -287,7 +287,7 @@ const char *metric_text(const struct metric *m, char buf[METRIC_TEXT])
 	char text[UNITS_TEXT];
 
 	if (m->unit == METRIC_TIME)
-		units_time((int64_t)m->value, text);
+		units_time(units_whole(m->value), text);
 	else if (m->unit == METRIC_BYTES)
 		units_bytes_rate(m->value, text);
 	else if (m->unit == METRIC_PERCENT)
@@ -295,7 +295,7 @@ const char *metric_text(const struct metric *m, char buf[METRIC_TEXT])
 	else if (m->unit == METRIC_RATE)
 		units_rate(m->value, text);
 	else
-		units_count((uint64_t)(m->value + 0.5), text);
+		units_count((uint64_t)units_whole(m->value + 0.5), text);
 	snprintf(buf, METRIC_TEXT, "%s%s%s", least, text,
 		 m->unit == METRIC_RATE ? "/s" : "");
 	return buf;

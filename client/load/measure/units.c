@@ -8,6 +8,13 @@
 
 #define DECIMALS_MAX 6
 
+int64_t units_whole(double value)
+{
+	if (isnan(value))
+		return 0;
+	return (int64_t)fmin(fmax(value, -0x1p62), 0x1p62);
+}
+
 /* Decimals for three digits of a number below 999.5. */
 static int decimals(double number)
 {
@@ -95,7 +102,7 @@ const char *units_number(double number, char buf[UNITS_TEXT])
 	if (fraction[0] == '1') /* rounded up */
 		whole++;
 	cut_zeros(fraction);
-	units_count((uint64_t)whole, buf);
+	units_count((uint64_t)units_whole(whole), buf);
 	strcat(buf, fraction + 1);
 	return buf;
 }
@@ -103,7 +110,7 @@ const char *units_number(double number, char buf[UNITS_TEXT])
 const char *units_rate(double rate, char buf[UNITS_TEXT])
 {
 	if (rate >= 99.95)
-		return units_count((uint64_t)(rate + 0.5), buf);
+		return units_count((uint64_t)units_whole(rate + 0.5), buf);
 	snprintf(buf, UNITS_TEXT, "%.*f", decimals_of(rate, 3), rate);
 	cut_zeros(buf);
 	return buf;

@@ -21,6 +21,9 @@ static inline int64_t now_ns(void)
 	return t.tv_sec * SECOND + t.tv_nsec;
 }
 
+/* The whole part within +-2^62; 0 of what is no number. */
+int64_t units_whole(double value);
+
 /* Room for any text; each function returns buf. */
 #define UNITS_TEXT 32
 

@@ -15,6 +15,7 @@
 #include "../../../cli/cli.h"
 #include "../../../cli/text.h"
 #include "../measure/hlog.h"
+#include "../measure/units.h"
 #include "output.h"
 
 #ifdef HAVE_JANSSON
@@ -458,7 +459,7 @@ static json_t *metric_value(const struct metric *m)
 
 	if (m->why_absent[0])
 		return json_null();
-	return is_whole ? json_integer((json_int_t)m->value)
+	return is_whole ? json_integer(units_whole(m->value))
 			: json_real(m->value);
 }
 

@@ -236,20 +236,22 @@ static void say_excerpt(struct layout *p, const char *what, const char *data,
 	layout_say(p, "%s %s%s", what, text, used < len ? "..." : "");
 }
 
+#define ERROR_TEXT 160
+
 static void report_first_bad(struct layout *p, const struct result *r)
 {
 	const struct bad_reply *b = &r->first_bad;
+	char why[ERROR_TEXT];
 
 	if (!b->why)
 		return;
+	cli_escape(why, sizeof(why), b->why, strlen(b->why), CLI_KEEP_UTF8);
 	layout_begin(p, LAYOUT_MUST, "first bad");
 	say_excerpt(p, "reply:", b->got, b->got_len);
 	layout_begin(p, LAYOUT_SHOULD, "");
 	say_excerpt(p, "message:", b->sent, b->sent_len);
-	layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, b->why);
+	layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, why);
 }
-
-#define ERROR_TEXT 160
 
 /* Escaped, because in a sum the text comes from a file. */
 static const char *error_text(const struct result *r,
@@ -522,16 +524,18 @@ static void say_time(struct layout *p, const struct result *r)
 static void say_payload(struct layout *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
-	char expected[64];
+	char expected[64], given[41];
 
 	if (result_is_one_way(r))
 		return;
-	if (plan->expect == EXPECT_FRAMED)
-		snprintf(expected, sizeof(expected), "reply %.40s",
-			 plan->expect_given);
-	else
+	if (plan->expect == EXPECT_FRAMED) {
+		cli_escape(given, sizeof(given), plan->expect_given,
+			   strlen(plan->expect_given), CLI_KEEP_UTF8);
+		snprintf(expected, sizeof(expected), "reply %s", given);
+	} else {
 		snprintf(expected, sizeof(expected), "%s checked",
 			 plan->expect == EXPECT_ECHO ? "echo" : "replies");
+	}
 	if (plan->size_min == plan->size_max)
 		layout_say(p, "%zu B, %s", plan->size_max, expected);
 	else
