@@ -218,15 +218,21 @@ void systemd_environment(char **to)
 			*to++ = systemd.variables[i];
 }
 
+/* The watchdog of another process is not the successor's either. */
+static bool keep_variables(void)
+{
+	return keep_variable(&systemd.variables[0], "NOTIFY_SOCKET") &&
+	       (systemd.watchdog_ms == 0 ||
+		keep_variable(&systemd.variables[1], "WATCHDOG_USEC"));
+}
+
 bool systemd_open(void)
 {
 	const char *where = getenv("NOTIFY_SOCKET");
-	bool is_good = !where ||
-		       (keep_variable(&systemd.variables[0], "NOTIFY_SOCKET") &&
-			keep_variable(&systemd.variables[1], "WATCHDOG_USEC") &&
-			connect_to(where) &&
-			parse_watchdog(getenv("WATCHDOG_USEC"),
-				       getenv("WATCHDOG_PID")));
+	bool is_good = !where || (connect_to(where) &&
+				  parse_watchdog(getenv("WATCHDOG_USEC"),
+						 getenv("WATCHDOG_PID")) &&
+				  keep_variables());
 
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");

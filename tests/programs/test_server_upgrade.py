@@ -261,6 +261,30 @@ class Upgrade(Base):
                 pass
             until(lambda: not is_alive(pid), "the end of the successor")
 
+    def test_a_successor_does_not_feed_the_watchdog_of_another_process(self):
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(self.folder() + "/notify")
+        manager.settimeout(LONG)
+        said = []
+
+        def expect(text):
+            while not said or text not in said[-1]:
+                said.append(manager.recv(4096).decode())
+        with self.serve(env=dict(
+                self.env, NOTIFY_SOCKET=manager.getsockname(),
+                WATCHDOG_USEC="2000", WATCHDOG_PID="1")) as server:
+            pid = self.upgrade()
+            expect("MAINPID=%d\nREADY=1" % pid)
+            self.assertEqual(server.process.wait(LONG), 0)
+            # Its numbers are looked at as often as the watchdog is fed.
+            with connect(server.address()):
+                expect("STATUS=serving, 1 open, ")
+            os.kill(pid, signal.SIGTERM)
+            expect("STOPPING=1")
+            until(lambda: not is_alive(pid), "the end of the successor")
+        self.assertFalse([line for line in said if "WATCHDOG" in line], said)
+
     def test_the_service_manager_keeps_the_sockets_of_a_successor(self):
         """It may ignore messages of processes that it does not follow yet."""
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
