@@ -664,11 +664,11 @@ class AtAConsole(TestCase):
         self.assertEqual(sock.recv(100), b"half a line")
         self.stop(terminal)
 
-    def serve_in_a_shell(self, shell, then):
+    def serve_in_a_shell(self, shell, then, term="xterm"):
         """One that stops the server by Ctrl-Z, lets it go on in the background
         and does then something.  Gives the client of a conversation, too."""
         terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
-                            shell="""exec %s -c 'set -m; "$@"; stty sane; bg
+                            term=term, shell="""exec %s -c 'set -m; "$@"; stty sane; bg
                             echo now in the background; %s' sh "$@"
                             """ % (shell, then))
         self.addCleanup(terminal.__exit__)
@@ -691,10 +691,14 @@ class AtAConsole(TestCase):
 
     def test_in_the_background_it_leaves_the_terminal_alone(self):
         # The second one does not send SIGCONT to a job that runs.
-        for shell in filter(shutil.which, ("sh", "bash")):
-            with self.subTest(shell=shell):
+        for shell, term in (("sh", "xterm"), ("bash", "xterm"),
+                            ("sh", "dumb")):
+            if not shutil.which(shell):
+                continue
+            with self.subTest(shell=shell, term=term):
                 terminal, sock = self.serve_in_a_shell(
-                    shell, "read -r line; echo the shell reads $line; fg")
+                    shell, "read -r line; echo the shell reads $line; fg",
+                    term)
                 for text in (b"one", b"two"):
                     sock.sendall(text)
                     terminal.expect(b">>  " + text + b"\r\n")
