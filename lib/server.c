@@ -520,14 +520,20 @@ static struct weir_report unfinished_report(weir_server *s)
 	return report;
 }
 
-static int join_threads(weir_server *s)
+/* A join whose time has passed gives threads that are about to end a moment. */
+static int join_threads(weir_server *s, int64_t until)
 {
-	const struct wr_stop *stop = &s->acceptor.stop;
+	struct wr_stop *stop = &s->acceptor.stop;
 	int failure = atomic_load(&s->core.failure);
 	int64_t most_ns = stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS;
+	int64_t own_ns = wr_min_at(until - wr_now_ns(), most_ns);
 
-	if (wr_pool_join(&s->pool, most_ns) > 0)
-		return -EBUSY;
+	if (own_ns < WR_JOIN_BUSY_NS)
+		own_ns = WR_JOIN_BUSY_NS;
+	if (wr_pool_join(&s->pool, own_ns) > 0) {
+		own_ns += atomic_fetch_add(&stop->joined_ns, own_ns);
+		return own_ns < most_ns ? -ETIMEDOUT : -EBUSY;
+	}
 	if (failure < 0)
 		return failure;
 	return stop->was_cut || stop->is_busy ? -ECANCELED : 0;
@@ -549,16 +555,16 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 	until = wr_deadline_at(wr_now_ns(), ms);
 	wait_for_stop(s, until);
 	rc = wait_for_end(s, until);
-	if (rc == -ETIMEDOUT)
-		return rc;
-	if (rc < 0)
+	if (rc == -EBUSY) {
 		log_stuck_acceptor(s);
-	if (ret) {
-		report = rc == 0 ? s->acceptor.stop.report
-				 : unfinished_report(s);
-		wr_copy_out(ret, size, &report, sizeof(report));
+		report = unfinished_report(s);
+	} else if (rc == 0) {
+		rc = join_threads(s, until);
+		report = s->acceptor.stop.report;
 	}
-	return rc == 0 ? join_threads(s) : rc;
+	if (ret && rc != -ETIMEDOUT)
+		wr_copy_out(ret, size, &report, sizeof(report));
+	return rc;
 }
 
 int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)

@@ -47,6 +47,7 @@ struct wr_stop {
 	bool was_given_up;	   /* l: a join gave up */
 	int64_t late_ns;	   /* l: see is_too_late_locked() */
 	int64_t late_looked_at;	   /* l: counted until then */
+	_Atomic int64_t joined_ns; /* joins have waited for threads in vain */
 	bool was_cut;		   /* e: the deadline cut connections */
 	bool is_busy;		   /* e: callbacks ran at the end */
 	struct weir_report report; /* e */

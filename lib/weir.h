@@ -942,8 +942,9 @@ WEIR_API int weir_server_fd(const weir_server *s);
  *
  * They return at most 100 ms after the deadline of the stop, and 0.1 ms for
  * each connection that it cuts, or about a second later with -EBUSY
- * (docs/STOPPING.md).  weir_server_join_for() waits for the end of the stop for
- * at most ms (0: does not wait; WEIR_NEVER: no limit).
+ * (docs/STOPPING.md).  weir_server_join_for() waits for at most ms (0: does not
+ * wait; WEIR_NEVER: no limit); but threads that only have to end after the stop
+ * have 20 ms in any case.
  *
  * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
  * cut something, or a stuck callback has returned since); -EBUSY (threads of

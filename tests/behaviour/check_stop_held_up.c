@@ -148,6 +148,31 @@ START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_join)
 }
 END_TEST
 
+START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_look)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
+				  .worker_arg = &gate),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct pollfd end = { .fd = weir_server_fd(s->weir), .events = POLLIN };
+	struct weir_report report = { .stuck = 7 };
+
+	weir_server_stop(s->weir, 200);
+	UNTIL(poll(&end, 1, 0) == 1);
+	ck_assert_int_eq(
+		weir_server_join_for(s->weir, &report, sizeof(report), 0),
+		-ETIMEDOUT);
+	ck_assert_uint_eq(report.stuck, 7);
+	UNTIL(weir_server_join_for(s->weir, &report, sizeof(report), 0) ==
+	      -EBUSY);
+	ck_assert_uint_eq(report.stuck, 0);
+	gate_open(&gate);
+	UNTIL(weir_server_join_for(s->weir, NULL, 0, 0) == 0);
+	server_join_and_check(s);
+}
+END_TEST
+
 static pthread_key_t key;
 
 static void destructor_waits(void *arg)
@@ -555,6 +580,7 @@ int main(void)
 		a_log_sink_that_waits_does_not_hold_up_run,
 		a_server_is_freed_though_its_log_sink_waits,
 		a_worker_hook_that_waits_does_not_hold_up_a_join,
+		a_worker_hook_that_waits_does_not_hold_up_a_look,
 		a_destructor_that_waits_does_not_hold_up_a_join,
 		a_server_is_freed_though_a_destructor_waits,
 		time_in_which_the_process_was_stopped_makes_no_stop_late,
