@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read(2) and write(2), with poll(2) where they return EAGAIN.
+ * read(2) and write(2), with poll(2) where they return EAGAIN; and streams.
  */
 #include "stream.h"
 
@@ -8,6 +8,9 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct stdio {
@@ -106,6 +109,60 @@ int stream_flush(void)
 	int rc = fflush(out) != 0 ? -errno : ferror(out) ? -EIO : 0;
 
 	return output.error != 0 ? output.error : rc;
+}
+
+static bool memory_has_room(struct stream_memory *m, size_t len)
+{
+	size_t cap = m->cap;
+	char *more;
+
+	while (cap - m->len <= len) { /* a NUL follows */
+		if (cap > SIZE_MAX / 2)
+			return false;
+		cap *= 2;
+	}
+	more = cap > m->cap ? realloc(m->text, cap) : m->text;
+	if (!more)
+		return false;
+	m->text = more;
+	m->cap = cap;
+	return true;
+}
+
+static ssize_t memory_write(void *arg, const char *data, size_t len)
+{
+	struct stream_memory *m = arg;
+
+	m->is_cut = m->is_cut || !memory_has_room(m, len);
+	if (m->is_cut)
+		return 0;
+	memcpy(m->text + m->len, data, len);
+	m->len += len;
+	return (ssize_t)len;
+}
+
+bool stream_memory_open(struct stream_memory *m)
+{
+	cookie_io_functions_t functions = { .write = memory_write };
+
+	*m = (struct stream_memory){ .cap = BUFSIZ };
+	m->text = malloc(m->cap);
+	m->to = m->text ? fopencookie(m, "w", functions) : NULL;
+	if (m->to)
+		return true;
+	free(m->text);
+	return false;
+}
+
+char *stream_memory_close(struct stream_memory *m, size_t *len)
+{
+	if (fclose(m->to) != 0 || m->is_cut) {
+		free(m->text);
+		return NULL;
+	}
+	m->text[m->len] = '\0';
+	*len = m->len;
+	return m->text;
 }
 
 int stream_fileno(FILE *file)

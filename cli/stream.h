@@ -9,6 +9,7 @@
 #ifndef CLI_STREAM_H
 #define CLI_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -31,6 +32,23 @@ FILE *stream_err(void);
 
 /* Returns 0, or -errno if a write to stream_out() failed. */
 int stream_flush(void);
+
+/*
+ * A stream into memory.  open_memstream(3) of glibc returns a part of the text,
+ * and no error, if there was no memory for the rest.
+ */
+struct stream_memory {
+	FILE *to;
+	char *text;
+	size_t len, cap;
+	bool is_cut;
+};
+
+/* False: out of memory. */
+bool stream_memory_open(struct stream_memory *m);
+
+/* Returns the text with a NUL, to be freed; NULL: out of memory for a part. */
+char *stream_memory_close(struct stream_memory *m, size_t *len);
 
 /* fileno() that works for these two as well. */
 int stream_fileno(FILE *file);

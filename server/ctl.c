@@ -84,16 +84,17 @@ static int lost_server(ssize_t rc)
 /* Returns what the last read did, or -ENOMEM. */
 static ssize_t read_reply(weir_conn *c, char **text, size_t *len)
 {
-	FILE *to = open_memstream(text, len);
+	struct stream_memory reply;
 	char piece[16384];
 	ssize_t n;
 
-	if (!to)
+	if (!stream_memory_open(&reply))
 		return -ENOMEM;
 	while ((n = weir_conn_read(c, piece, sizeof(piece))) > 0)
-		if (fwrite(piece, 1, (size_t)n, to) < (size_t)n)
+		if (fwrite(piece, 1, (size_t)n, reply.to) < (size_t)n)
 			break;
-	return fclose(to) != 0 || n > 0 ? -ENOMEM : n;
+	*text = stream_memory_close(&reply, len);
+	return !*text || n > 0 ? -ENOMEM : n;
 }
 
 /* Returns whether it is there, and takes it away. */

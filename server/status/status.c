@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../../cli/stream.h"
 #include "../journal.h"
 #include "../listeners.h"
 #include "../options.h"
@@ -86,14 +87,13 @@ static struct response written(const char *type, const struct http_request *r,
 					     const struct http_request *r))
 {
 	struct response ret = { 200, type, "", NULL, 0, NULL };
+	struct stream_memory body;
 	struct snapshot now;
-	FILE *to = NULL;
 
-	if (snapshot_take(&now, watched, options))
-		to = open_memstream(&ret.memory, &ret.len);
-	if (to) {
-		write(to, &now, r);
-		fclose(to);
+	if (snapshot_take(&now, watched, options) &&
+	    stream_memory_open(&body)) {
+		write(body.to, &now, r);
+		ret.memory = stream_memory_close(&body, &ret.len);
 	}
 	snapshot_fini(&now);
 	if (!ret.memory)

@@ -15,8 +15,9 @@
  * BROKEN_MEMORY is a path: a thread but the first that opens it gets nothing
  * from the calloc() after that whose number, from 1, is BROKEN_CALLOC. Standard
  * error is told.
- * BROKEN_PATH is a path: before the second call of open(), rename() or unlink()
- * for it, BROKEN_WITH takes its place.
+ * BROKEN_SIZE is a number of bytes: malloc() and realloc() give no more at
+ * once. BROKEN_PATH is a path: before the second call of open(), rename() or
+ * unlink() for it, BROKEN_WITH takes its place.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,6 +28,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,7 @@
 static atomic_int threads, calls_for_path;
 static int last, pause_ms, lookup_ms, open_ms, memory_call;
 static const char *file = "", *accept_file = "", *memory_file = "";
+static size_t most_bytes = SIZE_MAX;
 static const char *swap_path = "", *swap_with = "";
 static bool has_both, keeps_limits;
 static _Thread_local int memory_left; /* calls of calloc(); 0: none fails */
@@ -51,6 +54,7 @@ __attribute__((constructor)) static void shim_load(void)
 	const char *slowly = getenv("BROKEN_OPEN");
 	const char *memory = getenv("BROKEN_MEMORY");
 	const char *call = getenv("BROKEN_CALLOC");
+	const char *size = getenv("BROKEN_SIZE");
 	const char *swap = getenv("BROKEN_PATH"), *with = getenv("BROKEN_WITH");
 
 	last = number ? atoi(number) : 0;
@@ -63,6 +67,7 @@ __attribute__((constructor)) static void shim_load(void)
 	keeps_limits = getenv("BROKEN_LIMIT") != NULL;
 	memory_file = memory ? memory : "";
 	memory_call = call ? atoi(call) : 0;
+	most_bytes = size ? (size_t)atol(size) : SIZE_MAX;
 	swap_path = swap ? swap : "";
 	swap_with = with ? with : "";
 }
@@ -96,6 +101,38 @@ void *calloc(size_t count, size_t size)
 		return NULL;
 	}
 	return next ? next(count, size) : NULL;
+}
+
+void *malloc(size_t size)
+{
+	static __typeof__(malloc) *next;
+	static _Thread_local bool is_searching;
+
+	if (!next && !is_searching) {
+		is_searching = true;
+		*(void **)&next = dlsym(RTLD_NEXT, "malloc");
+		is_searching = false;
+	}
+	if (next && size <= most_bytes)
+		return next(size);
+	errno = ENOMEM;
+	return NULL;
+}
+
+void *realloc(void *memory, size_t size)
+{
+	static __typeof__(realloc) *next;
+	static _Thread_local bool is_searching;
+
+	if (!next && !is_searching) {
+		is_searching = true;
+		*(void **)&next = dlsym(RTLD_NEXT, "realloc");
+		is_searching = false;
+	}
+	if (next && size <= most_bytes)
+		return next(memory, size);
+	errno = ENOMEM;
+	return NULL;
 }
 
 int getaddrinfo(const char *node, const char *service,

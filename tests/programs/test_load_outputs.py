@@ -7,7 +7,8 @@ import os
 import resource
 import signal
 
-from weirtest import Server, TestCase, built_with, main, run
+from weirtest import (Server, TestCase, built_with, main, run,
+                      why_not_preloaded)
 
 
 def load(where, *options, **kwargs):
@@ -49,6 +50,23 @@ class Outputs(TestCase):
             self.check_failure(answer, "File too large")
             self.assertIn(b"1,000 sent = 1,000 answered", answer.stdout)
             self.assertNotIn(b"saved", answer.stdout)
+
+    def test_a_page_is_whole_or_an_error(self):
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        result, page = self.path("run.json"), self.path("page")
+        answer = self.load("-n", "1000", "--json", result)
+        self.assertEqual(answer.returncode, 0, answer)
+        # Less than the page needs, and more than the rest.
+        answer = run("WEIR_CLIENT", "load", "merge", result, "--html", page,
+                     env=dict(os.environ, BROKEN_SIZE="120000",
+                              LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"]))
+        if answer.returncode == 0:
+            with open(page) as file:
+                self.assertTrue(file.read().endswith("</html>\n"))
+        else:
+            self.check_failure(answer, "out of memory for the page")
 
     def test_a_run_of_a_moment_is_in_its_log_and_its_rows(self):
         log, result = self.path("run.hlog"), self.path("run.json")

@@ -16,7 +16,8 @@ import unittest
 
 from certificates import OPENSSL, CertifiedCase
 from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all, run,
-                      read_exactly, until, without_leak_check)
+                      read_exactly, until, why_not_preloaded,
+                      without_leak_check)
 
 
 class Status(Server):
@@ -225,6 +226,24 @@ class Paths(Base):
         path += "\udcff" * (107 - len(path))
         self.assertEqual(self.names(path)[1],
                          "unix:" + path.replace("\udcff", "\\xff"))
+
+
+class Memory(Base):
+    """A page that does not fit into the memory is no page."""
+
+    def test_a_page_is_whole_or_an_error(self):
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        path = self.folder() + "/%d"
+        with Status(*("echo@unix:" + path % i for i in range(20)),
+                    env=dict(os.environ, BROKEN_SIZE="40000",
+                             LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"]),
+                    ) as server:
+            json.loads(server.get("/status.json")[2]) # is short
+            status, headers, body = server.get("/metrics")
+            self.assertEqual((status, body), (500, "out of memory\n"))
+            self.assertEqual(server.get("/readyz")[::2], (200, "ready\n"))
 
 
 CURL = shutil.which("curl")

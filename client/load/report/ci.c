@@ -9,35 +9,32 @@
 #include <time.h>
 
 #include "../../../cli/cli.h"
+#include "../../../cli/stream.h"
 #include "../../../cli/text.h"
 #include "../measure/units.h"
 #include "layout.h"
 #include "output.h"
 
-struct document {
-	FILE *to;
-	char *text;
-	size_t len;
-};
-
-static bool document_open(struct document *d)
+static bool document_open(struct stream_memory *d)
 {
-	*d = (struct document){ .text = NULL };
-	d->to = open_memstream(&d->text, &d->len);
-	if (!d->to)
+	bool is_open = stream_memory_open(d);
+
+	if (!is_open)
 		cli_error("out of memory");
-	return d->to;
+	return is_open;
 }
 
-static int document_write(struct document *d, const char *path)
+static int document_write(struct stream_memory *d, const char *path)
 {
 	int status = CLI_FAILED;
+	size_t len;
+	char *text = stream_memory_close(d, &len);
 
-	if (fclose(d->to) == 0)
-		status = output_write(path, d->text, d->len);
+	if (text)
+		status = output_write(path, text, len);
 	else
 		cli_error("out of memory");
-	free(d->text);
+	free(text);
 	return status;
 }
 
@@ -139,7 +136,7 @@ static void junit_head(FILE *to, const struct result *r,
 int junit_write(const char *path, const struct result *r,
 		const struct gates *gates)
 {
-	struct document d;
+	struct stream_memory d;
 
 	if (!document_open(&d))
 		return CLI_FAILED;
@@ -237,7 +234,7 @@ static void markdown_latency(FILE *to, const struct result *r)
 int markdown_write(const char *path, const struct result *r,
 		   const struct gates *gates)
 {
-	struct document d;
+	struct stream_memory d;
 
 	if (!document_open(&d))
 		return CLI_FAILED;
@@ -360,7 +357,7 @@ static void metrics_failed(struct metrics_file *m, const char *why)
 void metrics_file_watch(struct metrics_file *m, const struct progress *p)
 {
 	char path[4096];
-	struct document d;
+	struct stream_memory d;
 
 	if (!m->path || m->has_failed || !p->last ||
 	    p->last->at == m->written_at)

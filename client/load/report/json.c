@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "../../../cli/cli.h"
+#include "../../../cli/stream.h"
 #include "../../../cli/text.h"
 #include "../measure/hlog.h"
 #include "../measure/units.h"
@@ -782,18 +783,14 @@ static void put_json(FILE *to, const char *json)
 
 static char *page(const char *json, size_t *len)
 {
-	char *text = NULL;
-	FILE *to = open_memstream(&text, len);
+	struct stream_memory m;
 
-	if (!to)
+	if (!stream_memory_open(&m))
 		return NULL;
-	fwrite(html_head, 1, html_head_len, to);
-	put_json(to, json);
-	fwrite(html_tail, 1, html_tail_len, to);
-	if (fclose(to) == 0)
-		return text;
-	free(text);
-	return NULL;
+	fwrite(html_head, 1, html_head_len, m.to);
+	put_json(m.to, json);
+	fwrite(html_tail, 1, html_tail_len, m.to);
+	return stream_memory_close(&m, len);
 }
 
 int html_write(const char *path, const struct result *r,
