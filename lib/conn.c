@@ -262,19 +262,11 @@ void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at)
 		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 }
 
-/* connect(2) to AF_UNSPEC resets a TCP connection. */
-static bool reset_tcp(const struct weir_conn *c)
-{
-	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
-
-	return c->is_tcp &&
-	       wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0;
-}
-
 /* Not once the end was sent to it: then the peer has the whole. */
 static bool reset_locked(const struct weir_conn *c)
 {
-	return c->fd >= 0 && c->out.end != WR_OUT_SHUT && reset_tcp(c);
+	return c->fd >= 0 && c->is_tcp && c->out.end != WR_OUT_SHUT &&
+	       wr_sys_disconnect(c->fd) == 0;
 }
 
 /* A reset comes first: after a shutdown the peer may have seen an end. */

@@ -395,6 +395,20 @@ int wr_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
 	return rc < 0 ? rc : result(connect(fd, addr, len));
 }
 
+/*
+ * By its number: ThreadSanitizer takes connect(3) for the making of the
+ * descriptor, and reports each thread that uses it at the same time.
+ */
+int wr_sys_disconnect(int fd)
+{
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+	int rc = FAULT(connect, NULL);
+
+	return rc < 0 ? rc
+		      : result((int)syscall(SYS_connect, fd, &nothing,
+					    sizeof(nothing)));
+}
+
 int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	int rc = FAULT(getsockname, NULL);

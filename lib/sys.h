@@ -81,6 +81,7 @@ int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int wr_sys_listen(int fd, int backlog);
 int wr_sys_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 int wr_sys_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int wr_sys_disconnect(int fd); /* TCP: with a reset */
 int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_setsockopt(int fd, int level, int name, const void *value,
