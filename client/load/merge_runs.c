@@ -274,6 +274,8 @@ static void runs_add_counts(struct counts *b, const json_t *file)
 		*fields[i].count += number(file, "metrics", fields[i].name);
 	b->bytes_in += number(file, "run", "bytes_in");
 	b->bytes_out += number(file, "run", "bytes_out");
+	b->drained_in += number(file, "run", "drained_in");
+	b->drained_out += number(file, "run", "drained_out");
 }
 
 static const char *add_errors(struct result *r, const json_t *file, int64_t off)

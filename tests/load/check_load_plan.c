@@ -3,6 +3,7 @@
  * The server sees what the plan says: how many messages, when, how many
  * connections, from which addresses, how fast.
  */
+#include "../../client/load/measure/metrics.h"
 #include "../../client/load/measure/summary.h"
 #include "scripted.h"
 
@@ -222,6 +223,7 @@ START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 	struct result r = run_undisturbed(&script, &plan, NULL, plan.warmup_ns);
 
 	expect_clean_result(&r, 200);
+	ck_assert_uint_eq(r.connections.ended, 0);
 	result_free(&r);
 }
 END_TEST
@@ -287,6 +289,16 @@ static struct result overloads(struct plan *plan)
 	return run_against(&slow, plan, NULL);
 }
 
+static double metric_of(const struct result *r, const char *name)
+{
+	struct metric_id id;
+	struct metric m;
+
+	ck_assert(metric_find(&id, name));
+	metric_get(id, r, &m);
+	return m.value;
+}
+
 START_TEST(messages_that_wait_at_the_end_are_still_sent)
 {
 	for (int i = 0; i < 2; i++) {
@@ -298,6 +310,11 @@ START_TEST(messages_that_wait_at_the_end_are_still_sent)
 		ck_assert_uint_ge(r.counts.drained, 200 - 51);
 		ck_assert_int_eq(r.elapsed, SECOND / 2);
 		ck_assert_double_le(result_rate(&r), 102);
+		/* Each message and its reply are 64 bytes. */
+		ck_assert_double_le(metric_of(&r, "bytes-out"), 102 * 64);
+		ck_assert_double_le(metric_of(&r, "bytes-in"), 102 * 64);
+		ck_assert_uint_eq(r.counts.bytes_out, 200 * 64);
+		ck_assert_uint_eq(r.counts.bytes_in, 200 * 64);
 		result_free(&r);
 	}
 }

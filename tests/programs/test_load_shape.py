@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import queue
 import socket
 import struct
 import subprocess
@@ -184,6 +185,50 @@ class Losses(TestCase):
         self.assertEqual(metrics["reopened"], 1)
         self.assertGreater(metrics["downtime%"], 0)
         self.assertLessEqual(metrics["downtime%"], 50)
+
+
+    @built_with("jansson")
+    def test_a_server_may_end_what_has_nothing_to_do_in_the_drain(self):
+        """All is sent in 100 ms; then the silent connection and the one that
+        has its replies are ended, before the other one has any."""
+        accepted, asked = itertools.count(), itertools.count(1)
+        all_sent, has_ended = threading.Event(), threading.Event()
+        silent = queue.SimpleQueue()
+
+        def serve(sock):
+            number = next(accepted)
+            if number == 2:
+                silent.put(sock)
+                sock.recv(1)
+                return
+            lines = []
+            for line in itertools.islice(sock.makefile("rb"), 5):
+                lines.append(line)
+                if number == 0:
+                    sock.sendall(line)
+                if next(asked) == 10:
+                    time.sleep(0.3)  # the plan ends with an interval
+                    all_sent.set()
+            all_sent.wait(DEADLINE)
+            if number == 0:
+                silent.get(timeout=DEADLINE).shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
+                time.sleep(0.1)
+                has_ended.set()
+                return
+            has_ended.wait(DEADLINE)
+            sock.sendall(b"".join(lines))
+
+        with PythonServer(serve) as server:
+            answer, run = self.load_json(server, "-c", "2", "--idle", "1",
+                                         "-n", "10", "-r", "100", "-P", "8")
+        self.assertTrue(has_ended.is_set())
+        self.assertEqual(run["metrics"]["answered"], 10)
+        self.assertEqual(run["errors"], [])
+        self.assertEqual(run["metrics"]["ended"], 0)
+        self.assertEqual(run["metrics"]["lost"], 0)
+        self.assertEqual(run["connections"]["idle_open"], 1)
+        self.assertNotIn(b"not kept", answer.stderr)
 
 
 class Threads(TestCase):

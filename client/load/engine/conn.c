@@ -157,16 +157,26 @@ static void judge_tls(struct engine *e, const struct conn *c,
 		e->sums.tls_why = secure_why(c->tls);
 }
 
+/* A server may end a connection that has nothing to do any more. */
+static bool is_done_with(const struct engine *e, const struct conn *c,
+			 enum error_phase phase, int64_t now)
+{
+	return phase == ERROR_BETWEEN && engine_is_draining(e, now) &&
+	       !engine_has_backlog(e, c);
+}
+
 static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		      int error, int64_t now)
 {
 	struct counts *b = &e->now->counts;
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
 			!c->is_silent;
+	bool is_counted =
+		conn_is_measured(e, c) && !is_done_with(e, c, phase, now);
 
 	if (c->tls)
 		judge_tls(e, c, &phase, &error);
-	if (conn_is_measured(e, c))
+	if (is_counted)
 		engine_note_error(e, phase, error, now);
 	if (c->state == CONN_LEAVING) {
 		conn_left(e, c, now);
@@ -175,7 +185,7 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	if (c->is_replaced)
 		c->rested_ns += engine_measured_since(e, c->rest_from, now);
 	c->is_replaced = false;
-	if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN && is_counted)
 		e->now->ended +=
 			error == 0 || error == ECONNRESET || error == EPIPE;
 	if (c->down_at == 0 && c->was_opened)
@@ -465,6 +475,25 @@ static void conn_advance(struct engine *e, struct conn *c, size_t written)
 	c->out_from += written;
 }
 
+/* Those sent together count as the first of them. */
+static void count_out(struct engine *e, const struct conn *c, uint64_t n)
+{
+	e->now->counts.bytes_out += n;
+	if (conn_message(e, c, c->out_seq)->sent >= e->end_at)
+		e->now->counts.drained_out += n;
+}
+
+static void count_in(struct engine *e, const struct conn *c, uint64_t n,
+		     int64_t now)
+{
+	bool is_drained = c->open > 0 ? replies_oldest(e, c) >= e->end_at
+				      : now >= e->end_at;
+
+	e->now->counts.bytes_in += n;
+	if (is_drained)
+		e->now->counts.drained_in += n;
+}
+
 static void transmit(struct engine *e, struct conn *c, int64_t now)
 {
 	while (c->out_seq < c->next) {
@@ -483,7 +512,7 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 			return;
 		}
 		if (now >= e->measure_at)
-			e->now->counts.bytes_out += (uint64_t)n;
+			count_out(e, c, (uint64_t)n);
 		if (is_all && (size_t)n == len)
 			c->out_seq = c->next, c->out_from = 0;
 		else
@@ -930,7 +959,7 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	c->last_at = now;
 	c->has_input = true;
 	if (now >= e->measure_at && c->state != CONN_LEAVING)
-		e->now->counts.bytes_in += len;
+		count_in(e, c, len, now);
 	if (c->is_silent)
 		return true;
 	if (c->state != CONN_OPEN) {

@@ -17,11 +17,6 @@ static double percent_of(uint64_t part, uint64_t whole)
 	return 100 * (double)part / (double)whole;
 }
 
-static double per_second(const struct result *r, uint64_t count)
-{
-	return r->elapsed > 0 ? (double)count * 1e9 / (double)r->elapsed : 0;
-}
-
 static double connect_errors(const struct result *r, int error)
 {
 	return (double)result_error_count(r, ERROR_CONNECT, ERROR_CONNECT,
@@ -34,8 +29,10 @@ static double connect_errors(const struct result *r, int error)
 	X("rate%", METRIC_PERCENT,                                             \
 	  r->plan->rate > 0 ? 100 * result_rate(r) / r->plan->rate : NAN,      \
 	  WITHOUT_RATE)                                                        \
-	X("bytes-in", METRIC_BYTES, per_second(r, b->bytes_in), "")            \
-	X("bytes-out", METRIC_BYTES, per_second(r, b->bytes_out), "")          \
+	X("bytes-in", METRIC_BYTES, result_per_second(r, result_bytes_in(r)),  \
+	  "")                                                                  \
+	X("bytes-out", METRIC_BYTES,                                           \
+	  result_per_second(r, result_bytes_out(r)), "")                       \
 	X("errors", METRIC_COUNT, (double)result_errors(r), "")                \
 	X("errors%", METRIC_PERCENT,                                           \
 	  b->planned > 0 ? percent_of(result_errors(r), b->planned) : NAN,     \

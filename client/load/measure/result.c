@@ -41,11 +41,30 @@ uint64_t result_answered_in_time(const struct result *r)
 	return r->counts.answered - r->counts.drained;
 }
 
+double result_per_second(const struct result *r, uint64_t count)
+{
+	return r->elapsed > 0 ? (double)count * 1e9 / (double)r->elapsed : 0;
+}
+
 double result_rate(const struct result *r)
 {
-	double answered = (double)result_answered_in_time(r);
+	return result_per_second(r, result_answered_in_time(r));
+}
 
-	return r->elapsed > 0 ? answered * 1e9 / (double)r->elapsed : 0;
+/* A file may have any counts. */
+static uint64_t bytes_in_time(uint64_t all, uint64_t part)
+{
+	return part < all ? all - part : 0;
+}
+
+uint64_t result_bytes_out(const struct result *r)
+{
+	return bytes_in_time(r->counts.bytes_out, r->counts.drained_out);
+}
+
+uint64_t result_bytes_in(const struct result *r)
+{
+	return bytes_in_time(r->counts.bytes_in, r->counts.drained_in);
 }
 
 /* The percentile if no unanswered message were ever answered. */

@@ -81,6 +81,8 @@ struct counts {
 
 	uint64_t bytes_out;
 	uint64_t bytes_in;
+	/* Of these, with drained messages; not in the rates: */
+	uint64_t drained_out, drained_in;
 };
 
 /* The first reply that was bad or wrong, in excerpts. */
@@ -272,6 +274,13 @@ uint64_t result_answered_in_time(const struct result *r);
 
 /* These, a second. */
 double result_rate(const struct result *r);
+
+/* Bytes of messages sent in the measured part, and of their replies. */
+uint64_t result_bytes_out(const struct result *r);
+uint64_t result_bytes_in(const struct result *r);
+
+/* That many, a second of the measured part. */
+double result_per_second(const struct result *r, uint64_t count);
 
 /*
  * A percentile of a clock, or -1 without the clock or enough samples.

@@ -302,11 +302,16 @@ static int compare_counts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void count_silent(struct conn_counts *c, const struct conn_sums *sums)
+/* The server may end them in the drain. */
+static void count_silent(struct summary *s, const struct conn_sums *sums)
 {
+	struct conn_counts *c = &s->result->connections;
+	bool is_kept = sums->is_open || (sums->is_over && sums->was_opened &&
+					 sums->down_at >= s->end);
+
 	c->idle_asked++;
 	c->idle_opened += sums->was_opened;
-	c->idle_open += sums->is_open;
+	c->idle_open += is_kept;
 }
 
 /* A connection that is lost after the measured part is not missed. */
@@ -359,7 +364,7 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 	int64_t silence = s->end - sums->last_at;
 
 	if (sums->is_silent) {
-		count_silent(c, sums);
+		count_silent(s, sums);
 		return;
 	}
 	if (s->replies)

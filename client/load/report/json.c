@@ -419,7 +419,7 @@ static json_t *run_facts(const struct result *r)
 
 	return json_pack(
 		"{s:o, s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, "
-		"s:o}",
+		"s:I, s:I, s:o}",
 		"ids", run_ids(r), "target",
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
 		"mode", plan_mode_text(r->plan), "started", r->started,
@@ -427,7 +427,9 @@ static json_t *run_facts(const struct result *r)
 		"stopped", r->is_stopped, "ended_early",
 		result_has_ended_early(r), "incomplete", r->is_incomplete,
 		"bytes_in", (json_int_t)r->counts.bytes_in, "bytes_out",
-		(json_int_t)r->counts.bytes_out, "censored",
+		(json_int_t)r->counts.bytes_out, "drained_in",
+		(json_int_t)r->counts.drained_in, "drained_out",
+		(json_int_t)r->counts.drained_out, "censored",
 		(json_int_t)c->count, "censored_min_ns",
 		json_known(c->count > 0, c->min));
 }

@@ -89,18 +89,13 @@ static void report_messages(struct layout *p, const struct result *r)
 	sent_late(p, r);
 }
 
-static double report_per_second(const struct result *r, uint64_t count)
-{
-	return r->elapsed > 0 ? (double)count * 1e9 / (double)r->elapsed : 0;
-}
-
 static void one_way_rate(struct layout *p, const struct result *r)
 {
 	bool is_upload = r->plan->mode == PLAN_UPLOAD;
 	uint64_t bytes = is_upload ? r->counts.bytes_out : r->counts.bytes_in;
 	char count[UNITS_TEXT], time[UNITS_TEXT];
 
-	layout_say(p, "%.1f Gbit/s", report_per_second(r, bytes) * 8 / 1e9);
+	layout_say(p, "%.1f Gbit/s", result_per_second(r, bytes) * 8 / 1e9);
 	layout_say(p, "%s bytes in %s", units_count(bytes, count),
 		   units_time(r->elapsed, time));
 }
@@ -119,8 +114,8 @@ static void report_rate(struct layout *p, const struct result *r)
 	}
 	if (r->plan->rate > 0)
 		layout_say(p, "%.1f%% of plan", 100 * rate / r->plan->rate);
-	units_bytes_rate(report_per_second(r, r->counts.bytes_in), in);
-	units_bytes_rate(report_per_second(r, r->counts.bytes_out), out);
+	units_bytes_rate(result_per_second(r, result_bytes_in(r)), in);
+	units_bytes_rate(result_per_second(r, result_bytes_out(r)), out);
 	if (strcmp(in, out) == 0)
 		layout_say(p, "%s each way", in);
 	else
@@ -655,7 +650,7 @@ static void report_answer(struct layout *p, const struct result *r,
 
 	if (result_is_one_way(r))
 		snprintf(label, sizeof(label), "%s %s",
-			 units_bytes_rate(report_per_second(r, bytes), text),
+			 units_bytes_rate(result_per_second(r, bytes), text),
 			 is_upload ? "up" : "down");
 	else
 		snprintf(label, sizeof(label), "%s replies/s",
