@@ -352,6 +352,7 @@ static int make_service(struct weir_service *ret, const struct weir_service *s,
 
 void weir_config_init(struct weir_config *c, size_t size)
 {
+	WR_NO_CANCEL();
 	struct weir_config full = { .exact = 1, .refusal = DEFAULT_REFUSAL };
 
 	if (c == NULL || size < sizeof(c->size))
@@ -374,6 +375,7 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 int weir_config_check(const struct weir_config *c, char *why, size_t cap)
 {
+	WR_NO_CANCEL();
 	struct weir_config complete;
 
 	return make_config(&complete, c, &(struct why){ why, cap });

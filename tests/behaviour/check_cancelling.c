@@ -4,66 +4,11 @@
  * cancellation point, so none is left half done with a lock held or a
  * descriptor lost.
  */
-#include "test.h"
+#include "cancelled.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
-
-/* The call in progress; NULL: none. */
-static _Atomic(const char *) step;
-
-/* An assertion without the cancellation points of Check. */
-static void answered(bool is_right)
-{
-	int state;
-
-	if (is_right)
-		return;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-	ck_abort_msg("wrong answer of %s", atomic_load(&step));
-}
-
-#define GIVES(what, call)                                                      \
-	do {                                                                   \
-		atomic_store(&step, #call);                                    \
-		answered((call) == (what));                                    \
-	} while (0)
-#define DOES(call)                                                             \
-	do {                                                                   \
-		atomic_store(&step, #call);                                    \
-		answered((call) >= 0);                                         \
-	} while (0)
-
-/*
- * Run fn in a thread that is cancelled first: any cancellation point in fn
- * would end it.
- */
-static void *cancel_itself(void *arg)
-{
-	void (*fn)(void) = *(void (**)(void))arg;
-
-	pthread_cancel(pthread_self());
-	fn();
-	atomic_store(&step, NULL);
-	pthread_testcancel();
-	return NULL;
-}
-
-static void run_cancelled(void (*fn)(void))
-{
-	struct process_state before;
-	pthread_t thread;
-	void *result;
-
-	process_state_take(&before);
-	ck_assert_int_eq(pthread_create(&thread, NULL, cancel_itself, &fn), 0);
-	ck_assert_int_eq(pthread_join(thread, &result), 0);
-	ck_assert_msg(!atomic_load(&step), "was cancelled in %s",
-		      atomic_load(&step));
-	/* The cancellation is still pending afterwards. */
-	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
-	process_state_check(&before);
-}
+#include <sys/socket.h>
 
 static _Atomic(weir_ref *) served;
 
@@ -139,13 +84,247 @@ static void whole_life(void)
 	DOES((weir_conn_free(c), 0));
 	DOES(weir_server_stop(s, 10000));
 	atomic_store(&step, "weir_server_join()");
-	answered(weir_server_join(s, NULL, 0) != -EBUSY);
+	as_expected(weir_server_join(s, NULL, 0) != -EBUSY);
 	DOES((weir_server_free(s), 0));
 }
 
 START_TEST(no_call_of_a_server_or_a_connection_acts_on_a_cancellation)
 {
 	run_cancelled(whole_life);
+}
+END_TEST
+
+static char rules[FOLDER_ROOM + 16]; /* path of a file */
+static int file;
+
+static int discard(weir_conn *c, void *arg)
+{
+	char buf[64];
+	ssize_t n = weir_conn_read(c, buf, sizeof(buf));
+
+	(void)arg;
+	return n <= 0 ? (int)n : WEIR_AGAIN;
+}
+
+static void on_timer(weir_server *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+}
+
+static int count_one(const struct weir_conn_info *info, void *arg)
+{
+	(void)info;
+	(void)arg;
+	return 0;
+}
+
+static int vprint(weir_conn *c, const char *format, ...)
+{
+	va_list ap;
+	int rc;
+
+	va_start(ap, format);
+	rc = weir_conn_vprintf(c, format, ap);
+	va_end(ap);
+	return rc;
+}
+
+static void settings(struct weir_config *config, struct weir_service *service)
+{
+	weir_access *access;
+	char why[100];
+
+	DOES((weir_config_init(config, sizeof(*config)), 0));
+	DOES(weir_access_new(&access, "allow 127.0.0.0/8", why, sizeof(why)));
+	DOES((weir_access_unref(weir_access_dup(access)), 0));
+	DOES((weir_access_unref(access), 0));
+	DOES(weir_access_load(&access, rules, why, sizeof(why)));
+	config->access = access;
+	/* It looks for the number of processors. */
+	DOES(weir_config_check(WEIR_CONFIG(.access = access), why,
+			       sizeof(why)));
+	DOES(weir_config_option(0) ? 0 : -1);
+	DOES((weir_service_init(service, sizeof(*service)), 0));
+	service->readable = discard;
+	service->opened = keep_a_reference;
+	DOES(weir_service_check(service, why, sizeof(why)));
+	DOES(weir_service_option(0) ? 0 : -1);
+	DOES(weir_address_check("[::1%lo]:7", WEIR_TO_DIAL, why, sizeof(why)));
+	DOES(weir_strerror(-ENOENT) ? 0 : -1);
+	DOES(weir_version() ? 0 : -1);
+}
+
+static void calls_of_a_server(weir_server *s, const struct weir_config *config,
+			      const struct weir_service *service)
+{
+	struct weir_listener_stats counts;
+	weir_timer *t;
+
+	DOES(weir_server_listener_fd(s, 1));
+	DOES(weir_server_own_listener(s, 1));
+	DOES(weir_server_unlisten(s, 1));
+	DOES(weir_server_configure(s, config));
+	DOES(weir_server_configure_service(s, 0, service));
+	DOES(weir_server_listener_stats(s, 0, &counts, sizeof(counts)));
+	DOES(weir_server_each(s, count_one, NULL,
+			      sizeof(struct weir_conn_info)));
+	DOES(weir_server_fd(s));
+	DOES(weir_server_is_draining(s));
+	DOES(weir_server_spawn(s, discard, NULL));
+	DOES(weir_server_timer(s, &t, WEIR_NEVER, 0, on_timer, NULL));
+	DOES(weir_timer_set(t, WEIR_NEVER));
+	DOES(weir_timer_free(t));
+}
+
+static void calls_with_a_reference(weir_ref *ref)
+{
+	struct iovec iov = { (char[]){ 'x', '\n' }, 2 };
+	weir_msg *msg;
+
+	DOES((weir_unref(weir_ref_dup(ref)), 0));
+	DOES(weir_ref_id(ref) ? 0 : -1);
+	DOES((weir_ref_data(ref), 0));
+	DOES(weir_ref_sendv(ref, &iov, 1));
+	DOES(weir_msg_new(&msg, "x\n", 2));
+	DOES((weir_msg_unref(msg), 0));
+	DOES(weir_msg_newv(&msg, &iov, 1));
+	DOES(weir_ref_send_msg(ref, weir_msg_dup(msg)));
+	DOES((weir_msg_unref(msg), 0));
+	DOES((weir_msg_unref(msg), 0));
+	DOES(weir_ref_unsent(ref));
+	DOES(weir_ref_want_room(ref));
+	DOES(weir_ref_shutdown(ref, SHUT_WR));
+	DOES(weir_ref_close(ref));
+	DOES((weir_unref(ref), 0));
+}
+
+static void calls_of_a_connection(weir_conn *c)
+{
+	struct weir_poll input = { .conn = c, .events = WEIR_POLL_INPUT };
+	struct weir_summary summary;
+	const void *value;
+	char buf[200];
+	size_t len;
+	int ms;
+
+	DOES(weir_conn_why(c));
+	DOES((weir_conn_id(c), 0));
+	DOES(weir_conn_is_draining(c));
+	DOES(weir_conn_summary(c, &summary, sizeof(summary)));
+	DOES(weir_conn_local(c, buf, sizeof(buf)));
+	GIVES(-ENODATA, weir_conn_via(c, buf, sizeof(buf)));
+	GIVES(-ENODATA,
+	      weir_conn_proxy_tlv(c, WEIR_PROXY_TLS, 0, &value, &len));
+	GIVES(-ENODATA, weir_conn_proxy_tls(c));
+	DOES(weir_conn_proxy_header(c, 1, buf, sizeof(buf)));
+	DOES(weir_conn_fd(c));
+	DOES((weir_conn_server(c), 0));
+	DOES(weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, &ms));
+	DOES(weir_conn_set_timer(c, WEIR_NEVER));
+	DOES(weir_conn_set_data(c, NULL, NULL));
+	DOES(weir_conn_share_data(c, buf, NULL));
+	DOES(weir_conn_data(c) ? 0 : -1);
+	DOES(weir_conn_self(c) ? 0 : -1);
+	DOES((weir_unref(weir_conn_ref(c)), 0));
+	DOES(vprint(c, "%d\n", 17)); /* weir_conn_vprintf() */
+	DOES(weir_conn_sendfile(c, file, 0, 10));
+	DOES(weir_conn_flush(c));
+	DOES(weir_conn_unsent(c));
+	DOES(weir_conn_is_held(c));
+	GIVES(-EINVAL, weir_conn_want_room(c));
+	DOES(weir_conn_wait(&input, 1, 1));
+	DOES(weir_sleep(1));
+}
+
+static void detach_and_free(weir_conn *c)
+{
+	char where[32];
+	int fd;
+
+	DOES(fd = weir_conn_detach(c));
+	DOES((weir_conn_free(c), 0));
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	DOES(weir_dial(&c, where, 0));
+	DOES((weir_conn_free(c), 0));
+}
+
+static void relay_in_silence(const char *where)
+{
+	struct weir_relay relay = { .size = sizeof(relay), .idle_ms = 1 };
+	weir_conn *a, *b;
+
+	DOES(weir_dial(&a, where, 0));
+	DOES((weir_unref(served_soon()), 0));
+	DOES(weir_dial(&b, where, 0));
+	DOES((weir_unref(served_soon()), 0));
+	GIVES(-ETIMEDOUT, weir_relay(a, b, &relay));
+	DOES((weir_conn_free(a), 0));
+	DOES((weir_conn_free(b), 0));
+}
+
+static void adopt_one(weir_server *s)
+{
+	char where[32];
+	weir_conn *c;
+	int fds[2];
+
+	as_expected(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) ==
+		    0);
+	DOES(weir_server_adopt(s, NULL, fds[0],
+			       WEIR_SERVICE(.readable = discard)));
+	snprintf(where, sizeof(where), "fd:%d", fds[1]);
+	DOES(weir_dial(&c, where, 0));
+	DOES((weir_conn_free(c), 0));
+}
+
+/* Those that whole_life() does not make. */
+static void other_calls(void)
+{
+	struct weir_service service;
+	struct weir_config config;
+	weir_ref *client;
+	weir_server *s;
+	weir_conn *c;
+	char where[64];
+
+	settings(&config, &service);
+	DOES(weir_server_new(&s, &config));
+	DOES(weir_server_listen(s, "127.0.0.1:0", &service));
+	DOES(weir_server_listen(s, own_unix_address(), &service));
+	DOES(weir_server_start(s));
+	DOES(weir_server_address(s, 0, where, sizeof(where)));
+	calls_of_a_server(s, &config, &service);
+	DOES((weir_access_unref((weir_access *)(uintptr_t)config.access), 0));
+	DOES(weir_server_dial(s, &client, where, 0,
+			      WEIR_SERVICE(.readable = discard)));
+	calls_with_a_reference(served_soon());
+	DOES((weir_unref(client), 0));
+	DOES(weir_dial(&c, where, 0));
+	DOES((weir_unref(served_soon()), 0));
+	calls_of_a_connection(c);
+	detach_and_free(c);
+	relay_in_silence(where);
+	adopt_one(s);
+	DOES(weir_server_drain(s));
+	DOES(weir_server_join_for(s, NULL, 0, WEIR_NEVER));
+	DOES((weir_server_free(s), 0));
+}
+
+START_TEST(no_other_call_acts_on_a_cancellation)
+{
+	char folder[FOLDER_ROOM];
+	FILE *f;
+
+	ck_assert(make_folder(folder));
+	snprintf(rules, sizeof(rules), "%s/rules", folder);
+	f = fopen(rules, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("allow 127.0.0.0/8\n", f);
+	fclose(f);
+	file = make_file(10);
+	run_cancelled(other_calls);
+	close(file);
 }
 END_TEST
 
@@ -159,7 +338,8 @@ static void run_server(void)
 	DOES(weir_server_run(running, WEIR_SIGNALS));
 	pthread_sigmask(SIG_BLOCK, NULL, &after);
 	for (int sig = 1; sig < NSIG; sig++)
-		answered(sigismember(&after, sig) == sigismember(&before, sig));
+		as_expected(sigismember(&after, sig) ==
+			    sigismember(&before, sig));
 }
 
 static int stop_the_server(weir_conn *c, void *arg)
@@ -288,6 +468,7 @@ int main(void)
 	return RUN_TESTS(
 		"cancelling",
 		no_call_of_a_server_or_a_connection_acts_on_a_cancellation,
+		no_other_call_acts_on_a_cancellation,
 		a_run_acts_on_no_cancellation_and_puts_the_mask_back,
 		no_look_up_acts_on_a_cancellation,
 		a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it);

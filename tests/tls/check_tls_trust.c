@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
 
+#include "cancelled.h"
 #include "tlskit.h"
 
 static const struct weir_service *echo_service(void)
@@ -1153,6 +1154,69 @@ START_TEST(what_is_sent_in_clear_behind_starttls_is_not_obeyed)
 }
 END_TEST
 
+/* ------------------------------------------------------------- cancellation */
+
+static struct server *uncancelled;
+
+static weir_tls *make_contexts(void)
+{
+	weir_tls *tls, *other;
+	char why[256], buf[256];
+
+	DOES(weir_tls_new(&tls,
+			  WEIR_TLS(.certificate = tls_file("a.pem"),
+				   .key = tls_file("a.key"),
+				   .ca = tls_file("ca.pem"),
+				   .crl = tls_file("ca.crl"),
+				   .client = WEIR_TLS_ASK_CLIENT),
+			  why, sizeof(why)));
+	DOES(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"), why,
+			  sizeof(why)));
+	DOES(weir_tls_expires(tls));
+	DOES(weir_tls_crl_expires(tls));
+	DOES(weir_tls_names(tls, buf, sizeof(buf)));
+	GIVES(-ENOENT, weir_tls_warning(tls, 10, buf, sizeof(buf)));
+	DOES(weir_tls_use(&(struct weir_service){ 0 }, tls));
+	DOES(weir_tls_replace(uncancelled->weir, 0, tls));
+	DOES((weir_tls_free(tls), 0));
+	GIVES(-EINVAL,
+	      weir_tls_new(&other, WEIR_TLS(.key = "none"), why, sizeof(why)));
+	/* The system's authorities. */
+	DOES(weir_tls_new_client(&other, WEIR_TLS(.min_version = WEIR_TLS_1_3),
+				 why, sizeof(why)));
+	DOES((weir_tls_free(other), 0));
+	DOES(weir_tls_new_client(&other, WEIR_TLS(.ca = tls_file("ca.pem")),
+				 why, sizeof(why)));
+	return other;
+}
+
+static void all_calls(void)
+{
+	struct weir_tls_info info;
+	weir_tls *tls = make_contexts();
+	weir_conn *c;
+	char buf[64];
+
+	DOES(weir_dial(&c, uncancelled->address, 0));
+	DOES(weir_conn_start_tls(c, tls, "a.example"));
+	DOES(weir_conn_write(c, "hello", 5));
+	DOES(weir_conn_read_exact(c, buf, 5));
+	DOES(weir_conn_tls(c, &info, sizeof(info)));
+	DOES(weir_conn_tls_name(c, WEIR_TLS_NAME_DNS, 0, buf, sizeof(buf)));
+	DOES((weir_conn_free(c), 0));
+	DOES((weir_tls_free(tls), 0));
+}
+
+START_TEST(no_call_of_tls_acts_on_a_cancellation)
+{
+	tls_make_pair("b", "DNS:b.example", "ca");
+	tls_make_crl("ca", "", 1);
+	uncancelled = tls_serve(NULL, echo_service());
+	run_cancelled(all_calls);
+	(void)server_stop_and_check(uncancelled);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -1176,5 +1240,6 @@ int main(void)
 		a_server_without_tls_is_told_from_one_that_refuses,
 		a_name_that_would_match_others_is_refused,
 		a_server_dials_by_tls, tls_begins_in_mid_connection,
-		what_is_sent_in_clear_behind_starttls_is_not_obeyed);
+		what_is_sent_in_clear_behind_starttls_is_not_obeyed,
+		no_call_of_tls_acts_on_a_cancellation);
 }

@@ -4,6 +4,7 @@
 # listed in weir.map and exported by the shared library, which needs the C
 # library alone; and in the static one, which hides nothing, every global name
 # begins with weir_ or wr_.  The same for weir-tls.h and libweir-tls.
+# A test of cancellations makes each of these calls.
 # Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -39,11 +40,23 @@ exports()
 	}
 }
 
+# is_cancelled TEST: it makes those of $work/map.
+is_cancelled()
+{
+	while read -r name; do
+		grep -q "\<$name(" "$top/$1" || {
+			echo "$1 does not call $name()"; rc=1
+		}
+	done <"$work/map"
+}
+
 if [ -f tls/.libs/libweir-tls.so ]; then
 	agree tls/weir-tls.h tls/weir-tls.map
 	exports tls/.libs/libweir-tls.so
+	is_cancelled tests/tls/check_tls_trust.c
 fi
 agree lib/weir.h lib/weir.map
+is_cancelled tests/behaviour/check_cancelling.c
 checked=no
 if [ -f lib/.libs/libweir.so ]; then
 	checked=yes
