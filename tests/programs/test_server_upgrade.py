@@ -17,8 +17,8 @@ import sys
 import threading
 import unittest
 
-from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
-                      connect, main, passing, program, read_all, read_exactly,
+from weirtest import (DEADLINE, SLOWNESS, FirstServer, TestCase, ask, connect,
+                      is_alive, main, passing, program, read_all, read_exactly,
                       run, shared_libraries, stuff, until)
 
 LONG = 3 * DEADLINE  # more than an upgrade may take
@@ -30,14 +30,6 @@ def real_program():
     path = program("WEIR_SERVER")
     binary = os.path.join(os.path.dirname(path), ".libs", "weir-server")
     return binary if os.path.exists(binary) else path
-
-
-def is_alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def parent(pid):

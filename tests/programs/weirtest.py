@@ -374,14 +374,30 @@ class Server:
 
 class FirstServer(Server):
     """Leaving the context ends its successors, too, and those that have not
-    told their pid yet."""
+    told their pid yet.  So does the end of this process, however it ends."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, start_new_session=True, **kwargs)
+    # Leads their process group, and waits for the end of its input.
+    KEEPER = "/bin/sh", "-c", "read _; kill -KILL 0"
+
+    def __init__(self, *args, preexec_fn=lambda: None, **kwargs):
+        self._keeper = subprocess.Popen(
+            self.KEEPER, stdin=subprocess.PIPE,
+            preexec_fn=lambda: os.setpgid(0, 0))
+
+        def begin():
+            os.setpgid(0, self._keeper.pid)
+            preexec_fn()
+        try:
+            super().__init__(*args, preexec_fn=begin, **kwargs)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """The pid of the group is not used again before the wait."""
+        if self._keeper.returncode is None:
+            os.killpg(self._keeper.pid, signal.SIGKILL)
+            self._keeper.communicate()
 
 
 # Called with the count of descriptors, these, and a command line.  Starts that
@@ -414,8 +430,12 @@ def connect(where, timeout=DEADLINE):
     if where.startswith("unix:"):
         path = where[5:]
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(timeout)
-        sock.connect("\0" + path[1:] if path[0] == "@" else path)
+        try:
+            sock.settimeout(timeout)
+            sock.connect("\0" + path[1:] if path[0] == "@" else path)
+        except BaseException:
+            sock.close()
+            raise
         return sock
     host, port = where.rsplit(":", 1)
     sock = socket.create_connection((host.strip("[]"), int(port)), timeout)
@@ -719,6 +739,14 @@ def is_listening(where):
     return any(row[1].endswith(port) and row[3] == "0A" for row in rows)
 
 
+def is_alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def sleeps(pid):
     """Does each thread of the process wait for something, and not for a
     processor?"""
@@ -921,4 +949,6 @@ def main():
     for variable in ("WEIR_SERVER", "WEIR_CLIENT"):
         program(variable)
     without_core_dumps()
+    # At the end of its time, too, a test ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     unittest.main(verbosity=2)
