@@ -470,17 +470,18 @@ def connect_soon(where):
     return until(attempt, "a listener at " + where)
 
 
-def ask(where, ends=False):
-    """What comes for hello, also by the end of input.  None if nothing came and
-    hello was so late that a stop need not have waited for it."""
+def ask(where, ends=False, request=b"hello", size=5):
+    """What comes for the request, up to this size or by the end of input.  None
+    if nothing came and the request was so late that a stop need not have waited
+    for it."""
     began, sent_at, answer = time.monotonic(), None, b""
     with connect(where) as sock:
         try:
-            sock.sendall(b"hello")
+            sock.sendall(request)
             sent_at = time.monotonic()
             if ends:
                 sock.shutdown(socket.SHUT_WR)
-            answer = read_all(sock) if ends else read_exactly(sock, 5)
+            answer = read_all(sock) if ends else read_exactly(sock, size)
         except OSError:
             if (sent_at or time.monotonic()) - began < FIRST_BYTE / 2:
                 raise
