@@ -102,7 +102,7 @@ struct wr_other {
 	 * WR_NEVER_AT: never.
 	 */
 	int64_t quiet_since;
-	uint32_t events; /* that end it, besides WR_EV_OTHER */
+	uint32_t events; /* that end it, besides OTHER; OUT: all is sent */
 	bool is_firm;	 /* only a cut interrupts it */
 };
 

@@ -210,6 +210,8 @@ static uint32_t own_events(const struct weir_poll *p)
 		events |= WR_EV_IN;
 	if (waits_for(p, WEIR_POLL_ROOM))
 		events |= WR_EV_ROOM;
+	if (waits_for(p, WR_POLL_SENT))
+		events |= WR_EV_OUT;
 	return events;
 }
 

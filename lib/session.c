@@ -167,6 +167,13 @@ static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
 	return *rc > 0 ? WR_SESSION_PARK : WR_SESSION_RESUME;
 }
 
+/* After a flush without an error: what the wait is for besides input. */
+static bool output_has_gone(struct weir_conn *c, uint32_t events)
+{
+	return (events & WR_EV_ROOM && wr_conn_has_room(c)) ||
+	       (events & WR_EV_OUT && !wr_conn_has_output(c));
+}
+
 /*
  * A flush ends the wait only if the session waits for its own connection, too;
  * otherwise its next call tells an error.
@@ -179,8 +186,7 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 
 	if (take_pending(c, WR_EV_OUT) || wr_conn_has_output(c))
 		sent = wr_conn_flush(c);
-	has_come = sent < 0 ? o->events != 0
-			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
+	has_come = sent < 0 ? o->events != 0 : output_has_gone(c, o->events);
 	c->call.other_came = take_pending(c, WR_EV_OTHER);
 	c->call.other_hung_up |= take_pending(c, WR_EV_OTHER_HUP);
 	has_come |= take_pending(c, o->events) || c->call.other_came;

@@ -1062,6 +1062,46 @@ START_TEST(a_reset_after_the_end_of_the_other_input_ends_the_relay)
 }
 END_TEST
 
+/* The upstream sends more than the sockets to the client take. */
+static void fill_client(struct ends *e, struct server *s, int on_worker)
+{
+	struct pollfd came = { .events = POLLIN };
+
+	e->buffer = 4096;
+	ends_open(e, s, on_worker, 4096);
+	came.fd = e->peer[0];
+	send_bytes(e->peer[1], PART);
+	ck_assert_int_eq(poll(&came, 1, 20000), 1);
+	UNTIL(session_waits(s));
+}
+
+/* No byte comes that would end the wait for that. */
+START_TEST(a_relay_notices_that_all_is_sent)
+{
+	for (int i = 0; i < 4; i++) {
+		bool is_drained = i % 2;
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .write_ms = is_drained ? 0 : 600000,
+				  .relay.idle_ms =
+					  is_drained ? WEIR_NEVER : 300 };
+
+		fill_client(&e, s, i / 2);
+		if (is_drained) {
+			weir_server_stop(s->weir, WEIR_NEVER);
+			UNTIL(stats(s).phase == WEIR_PHASE_DRAINING);
+		}
+		receive_part(e.peer[0]);
+		ends_expect(&e, is_drained ? -ESHUTDOWN : -ETIMEDOUT,
+			    i / 2 ? "on a worker" : "on a stack");
+		ck_assert_int_eq(end_of_input(e.peer[0]), 0);
+		ends_close(&e);
+		weir_server_stop(s->weir, WEIR_NEVER);
+		ck_assert_uint_eq(server_join_and_check(s).ledger.cut, 0);
+	}
+}
+END_TEST
+
 /* Four bytes from each peer have come to the other one; nothing is unsent. */
 static void relay_a_part(struct ends *e, struct server *s, int on_worker)
 {
@@ -1271,6 +1311,7 @@ int main(void)
 		a_connection_that_has_ended_both_ways_costs_no_time,
 		a_reset_after_the_end_of_the_input_ends_the_relay,
 		a_reset_after_the_end_of_the_other_input_ends_the_relay,
+		a_relay_notices_that_all_is_sent,
 		each_peer_of_a_relay_that_is_cut_gets_a_reset,
 		a_peer_that_was_sent_the_end_gets_no_reset,
 		a_relay_without_a_pause_keeps_its_deadlines,
