@@ -141,17 +141,29 @@ static const struct options_syntax find_syntax = {
 	.has_no_fd = true,
 };
 
+/*
+ * Ten samples above the percentile, and a quarter more to be safe.  Of arrivals
+ * by chance that is too few if there are not many: five standard deviations.
+ */
+static double find_samples(const struct plan *p, double percent)
+{
+	double needed = 10 / (1 - percent / 100);
+	double chance = p->schedule == PLAN_POISSON ? 5 * sqrt(needed) : 0;
+
+	return needed + fmax(needed / 4, chance);
+}
+
 static double find_lowest(const struct find_options *o)
 {
+	const struct plan *p = &o->load.plan;
 	double most = 0;
 
 	if (o->lowest > 0)
 		return o->lowest;
 	for (size_t i = 0; i < o->load.gates.count; i++)
 		most = fmax(most, metric_percent(o->load.gates.list[i].metric));
-	/* Ten samples above the percentile, and a quarter more to be safe. */
-	return fmax(1, most > 0 ? 12.5 / (1 - most / 100) * 1e9 /
-					  (double)o->load.plan.duration_ns
+	return fmax(1, most > 0 ? find_samples(p, most) * 1e9 /
+					  (double)p->duration_ns
 				: 1);
 }
 
@@ -270,6 +282,8 @@ static int find_try_next(struct find_command *c)
 	int status;
 
 	plan.rate = s->next;
+	/* Else the arrivals of a run that is tried again would be the same. */
+	plan.seed += (uint64_t)f->step_count;
 	if (s->is_last)
 		plan.duration_ns *= 2;
 	status = run_shown(c, &r, &plan);
@@ -283,7 +297,10 @@ static int find_try_next(struct find_command *c)
 					    .gates = c->options->load.gates };
 		find_judge(step, &r);
 		f->step_count++;
-		search_note(&f->search, step->has_held);
+		if (step->is_empty)
+			search_repeat(&f->search);
+		else
+			search_note(&f->search, step->has_held);
 		if (!c->options->load.is_quiet)
 			find_print_step(step, c->to);
 	}

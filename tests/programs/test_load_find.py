@@ -187,6 +187,41 @@ class Find(TestCase):
         self.assertRegex(text, r"not even 20 msg/s holds p50<1ns\n"
                          r"    \((?:[0-9.]+% answered   )?p50 ")
 
+    def test_a_run_without_arrivals_says_nothing_of_the_rate(self):
+        """Half a message in each run, by chance."""
+        with Server("echo@127.0.0.1:0") as server:
+            answer, result = self.find_json(
+                server.address(), "--poisson", "--min", "2", "--max", "2",
+                "-d", "250ms", "--gate", "errors=0")
+        text = answer.stdout.decode()
+        self.assertEqual(answer.returncode, 0, text)
+        self.assertIn("2/s  ----  no message fell into this run   repeated\n",
+                      text)
+        self.assertNotIn("FAIL", text)
+        self.assertIn("highest rate that holds errors=0: at least 2 msg/s\n",
+                      text)
+        if result is None:
+            return
+        empty = [step for step in result["steps"] if step["empty"]]
+        self.assertGreater(len(empty), 0)
+        self.assertEqual({step["held"] for step in empty}, {False})
+        self.assertLessEqual(len(result["steps"]), result["steps_most"])
+
+    def test_runs_that_are_too_short_for_arrivals_are_told_of(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer, result = self.find_json(
+                server.address(), "--poisson", "--min", "0.01", "--max",
+                "0.01", "-d", "50ms", "--gate", "errors=0")
+        text = answer.stdout.decode()
+        self.assertEqual(answer.returncode, 1, text)
+        self.assertRegex(text, r"too few messages to say: (\d+) of \1 runs "
+                         r"had none; use a longer\s+--duration or a higher "
+                         r"--min\n$")
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        if result is not None:
+            self.assertEqual(result["outcome"], "unsettled")
+            self.assertIsNone(result["failed"])
+
     def test_nobody_there_is_said_at_once(self):
         where = nobody()
         answer = find(where, "--gate", "errors=0")
@@ -216,6 +251,9 @@ class Find(TestCase):
                 (("--gate", "wrong=0", "--min", "9", "--max", "8"),
                  "--min is above --max"),
                 (("--gate", "p99<1s", "--max", "100"), "too few messages"),
+                # Ten above the median, and more for the whims of chance.
+                (("--gate", "p50<1s", "--max", "8", "--poisson"),
+                 "too few messages"),
                 (("--gate", "wrong=0", "--resolution", "0"),
                  "--resolution: '0' is not a percentage"),
                 (("--gate", "wrong=0", "--rate", "5"), "rate"),

@@ -62,7 +62,29 @@ START_TEST(a_step_without_messages_has_answered_none)
 	step = judged("errors=0");
 	ck_assert_double_eq(step.answered, 0);
 	ck_assert(!step.has_held);
+	ck_assert(step.is_empty);
+	/* Without a connection there was no chance. */
+	f.plan.schedule = PLAN_POISSON;
+	f.result.counts = (struct counts){ .planned = 0 };
+	f.result.elapsed = f.plan.duration_ns / 2;
+	step = judged("errors=0");
+	ck_assert(!step.has_held);
+	ck_assert(!step.is_empty);
+	ck_assert(!judged("errors=0").is_empty);
 	result_free(&f.result);
+}
+END_TEST
+
+/* Neither an answer nor the last one is one of those. */
+START_TEST(a_step_without_messages_is_not_the_one_that_failed)
+{
+	struct find_step steps[] = { { .rate = 5, .answered = 3 },
+				     { .rate = 5, .is_empty = true } };
+	struct find find = { .steps = steps,
+			     .step_count = 2,
+			     .search.failed = 5 };
+
+	ck_assert_ptr_eq(find_failed(&find), &steps[0]);
 }
 END_TEST
 
@@ -101,6 +123,7 @@ int main(void)
 		"load_find", a_step_holds_if_all_gates_pass,
 		a_step_holds_if_98_percent_of_the_plan_were_answered,
 		a_step_without_messages_has_answered_none,
+		a_step_without_messages_is_not_the_one_that_failed,
 		a_step_that_is_incomplete_does_not_hold,
 		a_step_that_fails_while_the_client_is_late_is_its_fault);
 }

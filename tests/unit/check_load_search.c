@@ -136,6 +136,36 @@ START_TEST(a_rate_that_is_not_confirmed_gives_way_to_a_lower_one)
 }
 END_TEST
 
+/* A third of the steps says nothing: the same is tried again. */
+START_TEST(a_step_that_says_nothing_is_repeated)
+{
+	struct search s;
+	double next;
+
+	search_init(&s, 10, 10000, 0.05);
+	while (s.state == SEARCH_ON) {
+		if (s.tries % 3 == 1) {
+			const struct search before = s;
+
+			search_repeat(&s);
+			ck_assert_double_eq(s.next, before.next);
+			ck_assert_int_eq(s.is_again, before.is_again);
+			ck_assert_int_eq(s.is_last, before.is_last);
+		} else {
+			search_note(&s, s.next <= 3000);
+		}
+	}
+	expect_found(&s, 3000);
+	search_init(&s, 10, 10000, 0.05);
+	next = s.next;
+	while (s.state == SEARCH_ON)
+		search_repeat(&s);
+	ck_assert_int_eq(s.state, SEARCH_UNSETTLED);
+	ck_assert_int_eq(s.tries, s.tries_most);
+	ck_assert_double_eq(s.next, next);
+}
+END_TEST
+
 /* Whatever the judge says, the search ends in time and within its bounds. */
 START_TEST(it_ends_whatever_it_is_told)
 {
@@ -166,5 +196,6 @@ int main(void)
 			 what_never_holds_is_tried_twice_at_the_lowest,
 			 what_cannot_be_confirmed_is_no_answer,
 			 a_rate_that_is_not_confirmed_gives_way_to_a_lower_one,
+			 a_step_that_says_nothing_is_repeated,
 			 it_ends_whatever_it_is_told);
 }

@@ -94,6 +94,13 @@ static void note_failed(struct search *s)
 		s->passed_count--;
 }
 
+static void end_in_time(struct search *s)
+{
+	if (s->state == SEARCH_ON &&
+	    (s->tries >= s->tries_most || s->lasts >= SEARCH_LASTS_MAX))
+		s->state = SEARCH_UNSETTLED;
+}
+
 void search_note(struct search *s, bool has_held)
 {
 	bool is_second = s->is_again;
@@ -107,9 +114,13 @@ void search_note(struct search *s, bool has_held)
 		note_failed(s);
 	if (s->state == SEARCH_ON && !s->is_again)
 		choose(s);
-	if (s->state == SEARCH_ON &&
-	    (s->tries >= s->tries_most || s->lasts >= SEARCH_LASTS_MAX))
-		s->state = SEARCH_UNSETTLED;
+	end_in_time(s);
+}
+
+void search_repeat(struct search *s)
+{
+	s->tries++;
+	end_in_time(s);
 }
 
 /*
@@ -135,6 +146,8 @@ void find_judge(struct find_step *step, const struct result *r)
 	if (is_queue_of_chance(r))
 		step->answered = 100 * (double)r->counts.answered /
 				 (double)r->counts.planned;
+	step->is_empty = r->plan->schedule == PLAN_POISSON &&
+			 r->counts.planned == 0 && !result_has_ended_early(r);
 	step->is_incomplete = r->is_incomplete;
 	step->has_held = have_passed && step->answered >= FIND_ANSWERED &&
 			 !r->is_incomplete;
@@ -145,7 +158,7 @@ void find_judge(struct find_step *step, const struct result *r)
 const struct find_step *find_failed(const struct find *f)
 {
 	for (int i = f->step_count - 1; i >= 0; i--)
-		if (!f->steps[i].has_held &&
+		if (!f->steps[i].has_held && !f->steps[i].is_empty &&
 		    f->steps[i].rate == f->search.failed)
 			return &f->steps[i];
 	return NULL;

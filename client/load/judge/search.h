@@ -50,6 +50,9 @@ void search_init(struct search *s, double lowest, double highest,
 /* Did s->next pass?  Sets s->next or s->state. */
 void search_note(struct search *s, bool has_held);
 
+/* The run of s->next said nothing: it is repeated, unless it was the last. */
+void search_repeat(struct search *s);
+
 /* The highest rate that passed; 0: none. */
 double search_held(const struct search *s);
 
@@ -60,6 +63,7 @@ struct find_step {
 	double rate;
 	bool is_again, is_last; /* as in struct search */
 	bool has_held;
+	bool is_empty; /* no message fell into it by chance: it says nothing */
 	bool is_client_limited;
 	bool is_incomplete; /* as in struct result */
 	double answered;    /* of planned, % */

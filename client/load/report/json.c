@@ -678,12 +678,13 @@ static json_t *find_steps(const struct find *f)
 
 		list = appended(
 			list,
-			json_pack("{s:f, s:b, s:b, s:b, s:b, s:f, s:I, s:s, "
-				  "s:o}",
-				  "rate", s->rate, "held", s->has_held, "again",
-				  s->is_again, "confirming", s->is_last,
-				  "client_limited", s->is_client_limited,
-				  "answered%", s->answered, "elapsed_ns",
+			json_pack("{s:f, s:b, s:b, s:b, s:b, s:b, s:f, s:I, "
+				  "s:s, s:o}",
+				  "rate", s->rate, "held", s->has_held, "empty",
+				  s->is_empty, "again", s->is_again,
+				  "confirming", s->is_last, "client_limited",
+				  s->is_client_limited, "answered%",
+				  s->answered, "elapsed_ns",
 				  (json_int_t)s->elapsed, "reason", s->reason,
 				  "gates", json_gates(&s->gates)));
 	}

@@ -868,12 +868,20 @@ void find_print_step(const struct find_step *step, FILE *to)
 	char rate[UNITS_TEXT], figures[512];
 	const char *note = "";
 
+	units_rate(step->rate, rate);
+	if (step->is_empty) {
+		find_say(to,
+			 "%11s/s  ----  no message fell into this run   "
+			 "repeated\n",
+			 rate);
+		return;
+	}
 	if (step->has_held && step->is_last)
 		note = "   confirmed in a run twice as long";
 	else if (!step->has_held && !step->is_again)
 		note = "   trying again";
 	put_figures(step, figures, sizeof(figures));
-	find_say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
+	find_say(to, "%11s/s  %s  %s%s%s\n", rate,
 		 step->has_held ? LAYOUT_GOOD "PASS" LAYOUT_PLAIN
 				: LAYOUT_BAD "FAIL" LAYOUT_PLAIN,
 		 figures, step->is_client_limited ? "   (this client)" : "",
@@ -934,6 +942,27 @@ static void print_none(const struct find *f, const char *gates, FILE *to)
 			 failed->reason);
 }
 
+static void print_unsettled(const struct find *f, const char *gates, FILE *to)
+{
+	double held = search_held(&f->search);
+	char rate[UNITS_TEXT];
+	int empty = 0;
+
+	for (int i = 0; i < f->step_count; i++)
+		empty += f->steps[i].is_empty;
+	if (empty > 0 && f->search.lasts < SEARCH_LASTS_MAX)
+		find_say(to,
+			 "too few messages to say: %d of %d runs had none; use "
+			 "a longer\n    --duration or a higher --min\n",
+			 empty, f->step_count);
+	else
+		find_say(to,
+			 "too noisy to say: %s %s held %s once, but not "
+			 "again\n",
+			 units_rate(held > 0 ? held : f->search.failed, rate),
+			 unit(f), gates);
+}
+
 void find_print_answer(const struct find *f, FILE *to)
 {
 	double held = search_held(&f->search);
@@ -949,11 +978,7 @@ void find_print_answer(const struct find *f, FILE *to)
 	} else if (f->search.state == SEARCH_NONE) {
 		print_none(f, gates, to);
 	} else if (f->search.state == SEARCH_UNSETTLED) {
-		find_say(
-			to,
-			"too noisy to say: %s %s held %s once, but not again\n",
-			units_rate(held > 0 ? held : f->search.failed, rate),
-			unit(f), gates);
+		print_unsettled(f, gates, to);
 	} else {
 		find_say(to,
 			 LAYOUT_STRONG
