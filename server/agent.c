@@ -82,8 +82,7 @@ static int agent_listen(const struct listener *l)
 						 .readable = agent_opened,
 						 .write_ms = 5000));
 
-	return id < 0 ? id
-		      : upgrade_offer(agent.own, id, l->name, l->is_inherited);
+	return id < 0 ? id : upgrade_offer(agent.own, id, l, false);
 }
 
 int agent_open(weir_server *s, const struct options *o,

@@ -357,7 +357,7 @@ static int open_own(const char *path)
 				     .first_byte_ms = 5000, .read_ms = 5000,
 				     .write_ms = 5000, .line_max = CONTROL_LINE,
 				     .outbox_max = OUTPUT_MOST));
-	return rc < 0 ? rc : upgrade_offer(control.own, rc, l.name, false);
+	return rc < 0 ? rc : upgrade_offer(control.own, rc, &l, false);
 }
 
 int control_open(const char *path, weir_server *s)

@@ -167,9 +167,8 @@ static int open_listener(weir_server *s, const struct options *o,
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
 	if (rc >= 0 &&
-	    upgrade_offer(s, rc, l->name,
-			  l->is_inherited || (o->keeps_listeners &&
-					      systemd_is_there())) < 0)
+	    upgrade_offer(s, rc, l, o->keeps_listeners && systemd_is_there()) <
+		    0)
 		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
 	if (rc >= 0 && log &&
 	    weir_server_address(s, rc, address, sizeof(address)) >= 0)

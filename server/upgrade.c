@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * "A successor shares the sockets": a stop of either leaves them alone, until
- * the other has closed them and weir_server_own_listener() is called.
+ * "A successor shares the sockets": until it is ready, they are this server's
+ * own, and a stop here accepts every client that has connected.  Then a stop of
+ * either leaves them alone, until the other has closed them and
+ * weir_server_own_listener() is called.
  *
  * All that the child needs is made before fork(2); it makes only calls that are
  * safe after a fork of a program with threads.
@@ -81,6 +83,7 @@ struct launch {
 	char socket[sizeof("WEIR_PREDECESSOR=") + NUMBER_ROOM];
 	int ours, theirs; /* the ends of the socket */
 	int told, tells;  /* the same of the guard's socket */
+	bool is_given;	  /* a socket that a stop here leaves to the child */
 	pid_t guard, child;
 	int64_t began_at;
 	char reason[512]; /* why the successor ends, as it says */
@@ -165,31 +168,46 @@ bool upgrade_has_predecessor(void)
 	return upgrade.predecessor >= 0;
 }
 
-/* Call it when no successor has the socket; a predecessor may. */
-static void own_listener_locked(const struct offer *o)
-{
-	if (!o->is_inherited && upgrade.predecessor < 0)
-		(void)weir_server_own_listener(o->server, o->id);
-}
-
 static void own_listeners_locked(void)
 {
-	for (int i = 0; i < upgrade.count; i++)
-		own_listener_locked(&upgrade.offers[i]);
+	for (int i = 0; i < upgrade.count; i++) {
+		struct offer *o = &upgrade.offers[i];
+
+		if (!o->is_inherited)
+			(void)weir_server_own_listener(o->server, o->id);
+	}
+}
+
+/* Until the predecessor has said what it does.  False: it keeps the sockets. */
+static bool gets_sockets(void)
+{
+	bool is_kept = false;
+	ssize_t n;
+	char said;
+
+	do {
+		n = read(upgrade.predecessor, &said, 1);
+		is_kept |= n > 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return !is_kept;
 }
 
 static void *take_sockets(void *arg)
 {
-	char waste;
+	bool are_ours = gets_sockets();
 
-	while (read(upgrade.predecessor, &waste, 1) > 0 || errno == EINTR)
-		errno = 0;
 	pthread_mutex_lock(&upgrade.lock);
+	if (are_ours)
+		own_listeners_locked();
+	else
+		(void)weir_server_stop(upgrade.server, reload_drain_ms());
+	/* Last: upgrade_ready() waits for it, and then a stop may begin. */
 	close(atomic_exchange(&upgrade.predecessor, -1));
-	own_listeners_locked();
 	pthread_mutex_unlock(&upgrade.lock);
 	journal(WEIR_LOG_INFO,
-		"the predecessor of process %ld has closed its sockets",
+		are_ours ? "the predecessor of process %ld has closed its "
+			   "sockets"
+			 : "the predecessor of process %ld keeps its sockets",
 		(long)getpid());
 	return arg;
 }
@@ -221,29 +239,39 @@ void upgrade_failed(const char *why)
 		(void)sendmsg(upgrade.predecessor, &m, MSG_NOSIGNAL);
 }
 
-static int offer_locked(weir_server *s, int id, const char *name,
+/* It is not shared before a successor is ready, see give_listeners(). */
+static int find_descriptor(struct offer *o, const struct listener *l)
+{
+	o->fd = weir_server_listener_fd(o->server, o->id);
+	if (o->fd >= 0 && l->kind != WEIR_ADDRESS_FD)
+		(void)weir_server_own_listener(o->server, o->id);
+	return o->fd < 0 ? o->fd : 0;
+}
+
+static int offer_locked(weir_server *s, int id, const struct listener *l,
 			bool is_inherited)
 {
 	struct offer *o = &upgrade.offers[upgrade.count];
+	int rc;
 
 	if (upgrade.count == OFFERS_MOST)
 		return -ENOSPC;
 	*o = (struct offer){ .server = s,
 			     .id = id,
 			     .is_inherited = is_inherited };
-	if ((size_t)snprintf(o->name, sizeof(o->name), "%s", name) >=
-	    sizeof(o->name))
-		return -ENAMETOOLONG;
-	upgrade.count++;
-	return 0;
+	snprintf(o->name, sizeof(o->name), "%s", l->name);
+	rc = find_descriptor(o, l);
+	upgrade.count += rc == 0;
+	return rc;
 }
 
-int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
+int upgrade_offer(weir_server *s, int id, const struct listener *l,
+		  bool is_kept)
 {
 	int rc;
 
 	pthread_mutex_lock(&upgrade.lock);
-	rc = offer_locked(s, id, name, is_inherited);
+	rc = offer_locked(s, id, l, l->is_inherited || is_kept);
 	pthread_mutex_unlock(&upgrade.lock);
 	return rc;
 }
@@ -567,6 +595,17 @@ static bool read_end(const struct launch *l, int ms, struct end *ret)
 	return true;
 }
 
+/* A stop does not last longer because of the successor. */
+static int time_to_end(void)
+{
+	int drain_ms = reload_drain_ms();
+
+	return weir_server_is_draining(upgrade.server) == 1 &&
+			       drain_ms != WEIR_NEVER && drain_ms < END_MS
+		       ? drain_ms
+		       : END_MS;
+}
+
 static struct end end_child(const struct launch *l)
 {
 	struct end end = { CLD_KILLED, SIGKILL };
@@ -574,7 +613,7 @@ static struct end end_child(const struct launch *l)
 	if (read_end(l, LOOK_MS, &end)) /* it may be about to end */
 		return end;
 	kill(l->child, SIGTERM);
-	if (read_end(l, END_MS, &end))
+	if (read_end(l, time_to_end(), &end))
 		return end;
 	kill(l->child, SIGKILL);
 	(void)read_end(l, END_MS, &end);
@@ -647,35 +686,55 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 	return false;
 }
 
-static bool share_listeners(char *why, size_t cap)
+/*
+ * A stop that begins now leaves these sockets to the successor.  False: one has
+ * begun before, and treats the others as this server's own.
+ */
+static bool give_listeners(struct launch *l, char *why, size_t cap)
 {
 	for (int i = 0; i < upgrade.count; i++) {
 		struct offer *o = &upgrade.offers[i];
 
-		o->fd = weir_server_listener_fd(o->server, o->id);
-		if (o->fd < 0)
-			return refuse(why, cap, weir_strerror(o->fd));
+		if (!o->is_taken)
+			continue;
+		if (weir_server_listener_fd(o->server, o->id) < 0)
+			return refuse(why, cap, "the server is to stop");
+		l->is_given |= !o->is_inherited;
 	}
 	return true;
 }
 
-/* The child has gone, and with it all copies but those of a predecessor. */
 static void roll_back(void)
 {
-	own_listeners_locked();
 	if (upgrade.options->pid_file)
 		(void)pidfile_write(upgrade.options->pid_file);
 }
 
-/* Returns false as long as one may be open. */
+/* If it is closed, its number is free or that of a socket that is connected. */
+static bool is_open(const struct offer *o)
+{
+	int is_listening = 0;
+	socklen_t len = sizeof(is_listening);
+
+	return getsockopt(o->fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening,
+			  &len) == 0 &&
+	       is_listening;
+}
+
+/*
+ * Returns false as long as one is open.  A stop that has begun closes them,
+ * too, and then weir_server_unlisten() does not say when.
+ */
 static bool close_listeners(void)
 {
 	bool are_closed = true;
 
-	for (int i = 0; i < upgrade.count; i++)
-		if (weir_server_unlisten(upgrade.offers[i].server,
-					 upgrade.offers[i].id) != -EINVAL)
-			are_closed = false;
+	for (int i = 0; i < upgrade.count; i++) {
+		struct offer *o = &upgrade.offers[i];
+
+		(void)weir_server_unlisten(o->server, o->id);
+		are_closed &= !is_open(o);
+	}
 	return are_closed;
 }
 
@@ -691,9 +750,6 @@ static void hand_over(struct launch *l)
 		(long)l->child);
 	upgrade.has_successor = true;
 	systemd_hand_over(l->child);
-	for (int i = 0; i < upgrade.count; i++)
-		if (!upgrade.offers[i].is_taken)
-			own_listener_locked(&upgrade.offers[i]);
 	while (!close_listeners() && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 	if (close_listeners())
@@ -701,10 +757,21 @@ static void hand_over(struct launch *l)
 	weir_server_stop(upgrade.server, reload_drain_ms());
 }
 
-static void end_and_report(const struct launch *l, char *why, size_t cap)
+/* It may serve clients already, and drains as the owner of what it was given.
+ */
+static void withdraw(struct launch *l)
 {
-	struct end end = end_child(l);
+	if (!l->is_given)
+		(void)send(l->ours, "K", 1, MSG_NOSIGNAL);
+	close_end(&l->ours);
+}
 
+static void end_and_report(struct launch *l, char *why, size_t cap)
+{
+	struct end end;
+
+	withdraw(l);
+	end = end_child(l);
 	if (why[0] == '\0')
 		explain_end(l, end, why, cap);
 }
@@ -717,7 +784,8 @@ static bool launch_locked(char *why, size_t cap)
 	if (!open_launch(&l)) {
 		refuse(why, cap, strerror(errno));
 	} else if (start_guard(&l, why, cap)) {
-		is_ready = wait_for_successor(&l, why, cap);
+		is_ready = wait_for_successor(&l, why, cap) &&
+			   give_listeners(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
 	}
@@ -746,7 +814,7 @@ bool upgrade_run(char *why, size_t cap)
 		return refuse(why, cap, "an upgrade is under way");
 	pthread_mutex_lock(&upgrade.lock);
 	if (may_upgrade(why, cap)) {
-		is_done = share_listeners(why, cap) && launch_locked(why, cap);
+		is_done = launch_locked(why, cap);
 		if (!is_done)
 			roll_back();
 	}

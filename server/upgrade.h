@@ -8,7 +8,9 @@
  * (activation.h), and in WEIR_PREDECESSOR the number of a socket that is
  * connected to the predecessor.  It writes there that it is ready, and which of
  * the listening sockets it uses, or why it ends.  It reads the end of input
- * there when the predecessor has closed its listening sockets, or has ended.
+ * there when the predecessor has closed its listening sockets, or has ended.  A
+ * byte before that says that the predecessor keeps them, and that the successor
+ * is to end.
  */
 #ifndef SERVER_UPGRADE_H
 #define SERVER_UPGRADE_H
@@ -25,8 +27,9 @@
  */
 bool upgrade_open(int argc, char **argv, const sigset_t *mask);
 
-/* is_inherited: a service manager has it.  Main thread. */
-int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited);
+/* is_kept: a service manager is to have it.  Main thread, before the start. */
+int upgrade_offer(weir_server *s, int id, const struct listener *l,
+		  bool is_kept);
 
 void upgrade_start(weir_server *s, const struct options *o);
 

@@ -269,8 +269,7 @@ static int status_listen(const struct listener *l)
 	int rc;
 
 	if (id >= 0)
-		(void)upgrade_offer(status_server, id, l->name,
-				    l->is_inherited);
+		(void)upgrade_offer(status_server, id, l, false);
 	if (id < 0)
 		return id;
 	rc = weir_server_timer(status_server, NULL, 0, HISTORY_MS, take_sample,

@@ -7,6 +7,7 @@ WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -17,9 +18,9 @@ import sys
 import threading
 import unittest
 
-from weirtest import (DEADLINE, SLOWNESS, FirstServer, TestCase, ask, connect,
-                      is_alive, main, passing, program, read_all, read_exactly,
-                      run, shared_libraries, stuff, until)
+from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
+                      connect, is_alive, main, passing, program, read_all,
+                      read_exactly, run, shared_libraries, stuff, until)
 
 LONG = 3 * DEADLINE  # more than an upgrade may take
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
@@ -451,6 +452,173 @@ FILES = {
     "is not executable": lambda path: os.close(os.open(path, os.O_CREAT,
                                                        0o644)),
 }
+
+
+# A successor that reads what its predecessor says, to the end, and writes it to
+# FOLDER/said: FOLDER [PATH [TAKEN]].  With a path it says that it is ready; once
+# that is gone, it goes on with which sockets it takes: all or these.
+LISTENER = """
+import contextlib, os, signal, socket, sys, time
+if os.fork():  # this one may be ended
+    signal.pause()
+here = socket.socket(fileno=int(os.environ["WEIR_PREDECESSOR"]))
+said = b""
+with contextlib.suppress(OSError):  # it may close the socket before
+    if len(sys.argv) > 2:
+        here.sendall(b"R")
+    open(sys.argv[1] + "/begun", "w").close()
+    while len(sys.argv) > 2 and os.path.exists(sys.argv[2]):
+        time.sleep(0.001)
+    if len(sys.argv) > 2:
+        count = int(os.environ["LISTEN_FDS"])
+        here.sendall((sys.argv[3:] or ["T" * count])[0].encode())
+with contextlib.suppress(OSError):
+    while piece := here.recv(64):
+        said += piece
+with open(sys.argv[1] + "/draft", "wb") as file:
+    file.write(said)
+os.rename(sys.argv[1] + "/draft", sys.argv[1] + "/said")
+"""
+
+
+class Stop(Base):
+    """One that comes while an upgrade is under way."""
+
+    def begin(self, server, script):
+        """Wait until the script, as the successor, has written FOLDER/begun."""
+        os.unlink(self.link)
+        with open(self.link, "w") as file:
+            file.write("#!/bin/sh\n%s\n" % script)
+        os.chmod(self.link, 0o755)
+        server.process.send_signal(signal.SIGUSR2)
+        until(lambda: os.path.exists(self.where + "/begun"), "the successor")
+
+    def check_stop(self, script, begins):
+        with self.serve(env=dict(self.env, REAL=real_program())) as server:
+            self.begin(server, ": >%s/begun; %s" % (self.where, script))
+            until(lambda: begins(server), "a successor that serves")
+            loads = [Load(server.address(i)) for i in range(2)]
+            try:
+                until(lambda: all(load.done > 50 for load in loads), "clients")
+                status, counts = server.stop()
+            finally:
+                for load in loads:
+                    load.stop()
+            # Who comes when nobody listens any more is refused; nothing else.
+            self.assertEqual({type(e) for load in loads for e in load.failures}
+                             - {ConnectionRefusedError, FileNotFoundError},
+                             set())
+            self.assertEqual((status, counts["completed"]),
+                             (0, counts["accepted"]))
+            self.assertFalse(os.path.exists(self.path))
+
+    def test_before_the_successor_serves(self):
+        self.check_stop("exec sleep 60", lambda server: True)
+
+    def test_when_the_successor_serves_and_has_not_said_so(self):
+        self.check_stop(
+            'unset WEIR_PREDECESSOR; exec "$REAL" "$@"',
+            lambda server: server.out.data.count(b"ready\n") == 2)
+
+    def test_its_deadline_holds_though_the_successor_does_not_end(self):
+        """It is ended some time after 0.1 s, and 1.5 s are not over."""
+        def is_in_time():
+            with self.serve("-t", "100ms", "echo@127.0.0.1:0") as server:
+                self.begin(server, "trap '' TERM; : >%s/begun\n%s"
+                           ": >%s/late\nexec sleep 60" % (
+                               self.where, 15 * "sleep 0.1\n", self.where))
+                self.assertEqual(server.stop()[0], 0)
+            os.unlink(self.link)
+            os.symlink(real_program(), self.link)
+            left = set(os.listdir(self.where)) - {"weir-server"}
+            for name in left:
+                os.unlink(self.where + "/" + name)
+            return "late" not in left
+        # A busy machine may need longer for a stop.
+        self.assertTrue(any(is_in_time() for _ in range(5)))
+
+    def listen(self, server, *args):
+        """Begin with the program above."""
+        self.begin(server, 'exec "%s" -c \'%s\' %s %s' % (
+            sys.executable, LISTENER, self.where, " ".join(args)))
+
+    def check_said(self, answer, path=None):
+        """To a successor that is ready once the path is gone, or not at all."""
+        with self.serve() as server:
+            self.listen(server, *([path] if path else []))
+            if path != self.where + "/none":
+                server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(server.end()[0], 0)
+            until(lambda: os.path.exists(self.where + "/said"), "its end")
+        with open(self.where + "/said", "rb") as file:
+            self.assertEqual(file.read(), answer)
+
+    def test_a_successor_that_is_not_ready_is_told_that_it_gets_nothing(self):
+        self.check_said(b"K")
+
+    def test_so_is_one_that_is_ready_after_the_stop_has_begun(self):
+        self.check_said(b"K", self.path)
+
+    def test_one_that_is_ready_before_gets_the_sockets(self):
+        self.check_said(b"", self.where + "/none")
+
+    def test_after_the_hand_over_the_successor_is_told_at_once(self):
+        """Though the stop begins while a socket that it has not taken is being
+        closed, and connections stay open."""
+        with self.serve("-t", "never", "echo@127.0.0.1:0",
+                        "echo@unix:" + self.path) as server:
+            with server.connect() as client:
+                stuff(client, server)
+                self.listen(server, self.where + "/none", "-TT")
+                server.logs(b"serves now")
+                server.process.send_signal(signal.SIGTERM)
+                until(lambda: os.path.exists(self.where + "/said"), "its end")
+                self.assertIsNone(server.process.poll())
+                client.setblocking(True)
+                while client.recv(65536):
+                    pass
+            self.assertEqual(server.process.wait(LONG), 0)
+
+    def successor(self, *args):
+        """One of ours: the process, its listening socket and what it says."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        ours, theirs = socket.socketpair()
+        for sock in listener, ours, theirs:
+            self.addCleanup(sock.close)
+        # Above the numbers that passed sockets get.
+        fd = fcntl.fcntl(theirs, fcntl.F_DUPFD, 200)
+        self.addCleanup(os.close, fd)
+        theirs.close()
+        how = passing([listener], "~127.0.0.1,0", WEIR_PREDECESSOR=str(fd))
+        how["pass_fds"].append(fd)
+        return Server(*args, "echo@127.0.0.1:0", **how), listener, ours
+
+    def test_a_successor_that_gets_nothing_ends_and_leaves_the_sockets(self):
+        server, listener, predecessor = self.successor("--lame-duck", "never")
+        with server:
+            self.assertEqual(read_exactly(predecessor, 2), b"RT")
+            with server.connect() as client:
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+                predecessor.sendall(b"K")
+                predecessor.shutdown(socket.SHUT_WR)
+                self.assertEqual(client.recv(1), b"")
+            self.assertEqual(server.end()[0], 0)
+            with server.connect() as client:
+                listener.accept()[0].close()
+                self.assertEqual(client.recv(1), b"")
+
+    def test_one_that_gets_the_sockets_closes_them(self):
+        server, listener, predecessor = self.successor()
+        with server:
+            self.assertEqual(read_exactly(predecessor, 2), b"RT")
+            predecessor.shutdown(socket.SHUT_WR)
+            server.logs(b"the predecessor of process %d has closed" %
+                        server.pid)
+            self.check_echo(server.address())
+            self.assertEqual(server.stop()[0], 0)
+            with self.assertRaises(ConnectionRefusedError):
+                server.connect()
 
 
 class Filtered(Base):
