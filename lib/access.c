@@ -602,12 +602,13 @@ static void access_free(weir_access *a)
 	wr_sys_free(a);
 }
 
-static void explain(int rc, char *why, size_t cap)
+static int explain(int rc, char *why, size_t cap)
 {
 	if (why && cap > 0)
 		(void)snprintf(why, cap, "%s",
 			       rc == -ESPIPE ? "no regular file"
 					     : weir_strerror(rc));
+	return rc;
 }
 
 static int access_read(struct reader *r, const char *text, size_t len)
@@ -640,9 +641,7 @@ static int access_make(weir_access **ret, const char *text, size_t len,
 
 	if (rc == 0)
 		*ret = r.ret;
-	else if (!r.is_explained)
-		explain(rc, why, cap);
-	return rc;
+	return rc == 0 || r.is_explained ? rc : explain(rc, why, cap);
 }
 
 int weir_access_new(weir_access **ret, const char *text, char *why, size_t cap)
@@ -650,7 +649,7 @@ int weir_access_new(weir_access **ret, const char *text, char *why, size_t cap)
 	WR_NO_CANCEL();
 
 	if (ret == NULL || text == NULL)
-		return -EINVAL;
+		return explain(-EINVAL, why, cap);
 	return access_make(ret, text, strlen(text), why, cap);
 }
 
@@ -699,12 +698,10 @@ int weir_access_load(weir_access **ret, const char *path, char *why, size_t cap)
 	int rc;
 
 	if (ret == NULL || path == NULL)
-		return -EINVAL;
+		return explain(-EINVAL, why, cap);
 	rc = read_file(path, &text, &len);
-	if (rc < 0)
-		explain(rc, why, cap);
-	else
-		rc = access_make(ret, text, len, why, cap);
+	rc = rc < 0 ? explain(rc, why, cap)
+		    : access_make(ret, text, len, why, cap);
 	wr_sys_free(text);
 	return rc;
 }

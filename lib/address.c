@@ -195,12 +195,14 @@ int weir_address_check(const char *where, int use, char *why, size_t cap)
 		[WR_ADDRESS_FD] = WEIR_ADDRESS_FD,
 	};
 	struct wr_address a;
-	int rc;
+	bool is_known = use == WEIR_TO_LISTEN || use == WEIR_TO_DIAL;
+	int rc = where && is_known ? parse(&a, where) : -EINVAL;
 
-	if (where == NULL || (use != WEIR_TO_LISTEN && use != WEIR_TO_DIAL))
-		return -EINVAL;
-	rc = parse(&a, where);
-	if (rc == 0)
+	if (where == NULL)
+		a.wrong = "there is no address";
+	else if (!is_known)
+		a.wrong = "its use is neither to listen nor to dial";
+	else if (rc == 0)
 		a.wrong = unfit(&a, use);
 	else if (use == WEIR_TO_DIAL && a.wrong == wrong_port)
 		a.wrong = wrong_peer_port;

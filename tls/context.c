@@ -440,7 +440,7 @@ static int set_client_names(SSL_CTX *ssl, const char *list,
 					  "client_names: '%s' is no host",
 					  list);
 		if (X509_VERIFY_PARAM_add1_host(param, list, len) != 1)
-			return tls_refuse(why, -ENOMEM, "no memory");
+			return -ENOMEM;
 		list += len;
 		if (*list == '\0')
 			return 0;
@@ -448,24 +448,23 @@ static int set_client_names(SSL_CTX *ssl, const char *list,
 }
 
 static int warn_of_pair(struct weir_tls *tls, const struct tls_site *site,
-			const char *certificate, const char *key,
-			const struct tls_why *why)
+			const char *certificate, const char *key)
 {
 	int rc = tls_warn_of_certificates(tls, site, certificate);
 
 	if (rc == 0)
 		rc = tls_warn_of_secret(tls, key ? key : certificate);
-	return rc < 0 ? tls_refuse(why, rc, "no memory") : 0;
+	return rc;
 }
 
 /* Of the files that all certificates share. */
-static int warn_of_others(struct weir_tls *tls, const struct tls_why *why)
+static int warn_of_others(struct weir_tls *tls)
 {
 	int rc = tls_warn_of_secret(tls, tls->config.ticket_keys);
 
 	if (rc == 0)
 		rc = tls_warn_of_lists(tls, tls->config.crl);
-	return rc < 0 ? tls_refuse(why, rc, "no memory") : 0;
+	return rc;
 }
 
 /* One certificate; NULL: a client without one. */
@@ -493,7 +492,7 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 	if (rc == 0 && tls->config.client_names)
 		rc = set_client_names(site->ssl, tls->config.client_names, why);
 	if (rc == 0 && certificate)
-		rc = warn_of_pair(tls, site, certificate, key, why);
+		rc = warn_of_pair(tls, site, certificate, key);
 	SSL_CTX_set_verify(site->ssl, verify_mode(tls), NULL);
 	if (!is_client) {
 		SSL_CTX_set_tlsext_servername_callback(site->ssl, choose_site);
@@ -513,15 +512,28 @@ static int begin_openssl(void)
 	return tls_lent_init();
 }
 
+/* "Each failure has a line": the text of the error, if there is no other. */
+static void begin_why(const struct tls_why *why)
+{
+	if (why->text && why->cap > 0)
+		why->text[0] = '\0';
+}
+
+static int end_why(const struct tls_why *why, int rc)
+{
+	if (rc < 0 && why->text && why->cap > 0 && why->text[0] == '\0')
+		return tls_refuse(why, rc, "%s", weir_strerror(rc));
+	return rc;
+}
+
 static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 		   bool is_client, const struct tls_why *why)
 {
-	WR_NO_CANCEL();
 	struct weir_tls *tls = wr_sys_alloc(sizeof(*tls));
 	int rc = tls ? begin_openssl() : -ENOMEM;
 
 	if (tls == NULL)
-		return tls_refuse(why, rc, "no memory");
+		return rc;
 	atomic_store(&tls->refs, 1);
 	(void)pthread_mutex_init(&tls->tickets.lock, NULL);
 	tls->layer.maker = &maker;
@@ -539,7 +551,7 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 		rc = make_site(tls, &tls->first, tls->config.certificate,
 			       tls->config.key, why);
 	if (rc == 0)
-		rc = warn_of_others(tls, why);
+		rc = warn_of_others(tls);
 	if (rc < 0) {
 		tls_unref(tls);
 		return rc;
@@ -552,15 +564,23 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,
 		 char *why, size_t cap)
 {
-	return ret ? new_tls(ret, config, false, &(struct tls_why){ why, cap })
-		   : -EINVAL;
+	WR_NO_CANCEL();
+	const struct tls_why reason = { why, cap };
+
+	begin_why(&reason);
+	return end_why(&reason,
+		       ret ? new_tls(ret, config, false, &reason) : -EINVAL);
 }
 
 int weir_tls_new_client(weir_tls **ret, const struct weir_tls_config *config,
 			char *why, size_t cap)
 {
-	return ret ? new_tls(ret, config, true, &(struct tls_why){ why, cap })
-		   : -EINVAL;
+	WR_NO_CANCEL();
+	const struct tls_why reason = { why, cap };
+
+	begin_why(&reason);
+	return end_why(&reason,
+		       ret ? new_tls(ret, config, true, &reason) : -EINVAL);
 }
 
 static void append_site(struct weir_tls *tls, struct tls_site *site)
@@ -572,22 +592,22 @@ static void append_site(struct weir_tls *tls, struct tls_site *site)
 	last->next = site;
 }
 
-int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
-		 char *why, size_t cap)
+static int add_site(weir_tls *tls, const char *certificate, const char *key,
+		    const struct tls_why *why)
 {
-	WR_NO_CANCEL();
-	const struct tls_why reason = { why, cap };
 	struct tls_site *site;
 	int rc;
 
-	if (tls == NULL || certificate == NULL || tls->layer.speaks_first)
+	if (tls == NULL || certificate == NULL)
 		return -EINVAL;
+	if (tls->layer.speaks_first)
+		return tls_refuse(why, -EINVAL, "the context is for a client");
 	if (atomic_load(&tls->is_used))
-		return -EBUSY;
+		return tls_refuse(why, -EBUSY, "the context is used already");
 	site = wr_sys_alloc(sizeof(*site));
 	if (site == NULL)
-		return tls_refuse(&reason, -ENOMEM, "no memory");
-	rc = make_site(tls, site, certificate, key, &reason);
+		return -ENOMEM;
+	rc = make_site(tls, site, certificate, key, why);
 	if (rc == 0) {
 		append_site(tls, site);
 		set_session_context(tls);
@@ -596,6 +616,16 @@ int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
 	SSL_CTX_free(site->ssl);
 	wr_sys_free(site);
 	return rc;
+}
+
+int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
+		 char *why, size_t cap)
+{
+	WR_NO_CANCEL();
+	const struct tls_why reason = { why, cap };
+
+	begin_why(&reason);
+	return end_why(&reason, add_site(tls, certificate, key, &reason));
 }
 
 int64_t weir_tls_expires(const weir_tls *tls)

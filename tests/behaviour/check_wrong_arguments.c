@@ -96,15 +96,34 @@ START_TEST(a_call_without_a_connection_is_refused)
 }
 END_TEST
 
+static void expect_line(char *why)
+{
+	ck_assert_str_ne(why, "");
+	why[0] = '\0';
+}
+
 START_TEST(rules_without_text_are_refused)
 {
 	weir_access *a = NULL;
-	char why[100];
+	char why[100] = "";
 
 	ck_assert_int_eq(weir_access_new(NULL, "", NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_access_new(NULL, "", why, sizeof(why)), -EINVAL);
+	expect_line(why);
 	ck_assert_int_eq(weir_access_new(&a, NULL, why, sizeof(why)), -EINVAL);
+	expect_line(why);
 	ck_assert_int_eq(weir_access_load(NULL, "/dev/null", NULL, 0), -EINVAL);
 	ck_assert_int_eq(weir_access_load(&a, NULL, why, sizeof(why)), -EINVAL);
+	expect_line(why);
+	ck_assert_int_eq(
+		weir_address_check(NULL, WEIR_TO_DIAL, why, sizeof(why)),
+		-EINVAL);
+	expect_line(why);
+	ck_assert_int_eq(weir_address_check(":80", 3, why, sizeof(why)),
+			 -EINVAL);
+	expect_line(why);
+	ck_assert_int_eq(weir_service_check(NULL, why, sizeof(why)), -EINVAL);
+	expect_line(why);
 	ck_assert_ptr_null(a);
 	ck_assert_ptr_null(weir_access_dup(NULL));
 	weir_access_unref(NULL);

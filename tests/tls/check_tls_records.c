@@ -619,6 +619,55 @@ START_TEST(answers_that_a_client_does_not_take_have_a_bound)
 }
 END_TEST
 
+/* ------------------------------------------------------ a line for each error
+ */
+
+/* NULL: the context is for a server. */
+static int make_context(const char *name, char *why, size_t cap)
+{
+	weir_tls *tls = NULL;
+	int rc;
+
+	if (name)
+		rc = weir_tls_new_client(
+			&tls, WEIR_TLS(.ca = tls_file("ca.pem"), .name = name),
+			why, cap);
+	else
+		rc = weir_tls_new(&tls,
+				  WEIR_TLS(.certificate = tls_file("a.pem"),
+					   .key = tls_file("a.key"),
+					   .alpn = "h2"),
+				  why, cap);
+	if (rc == 0 && name == NULL)
+		rc = weir_tls_add(tls, tls_file("a.pem"), tls_file("a.key"),
+				  why, cap);
+	weir_tls_free(tls);
+	return rc;
+}
+
+START_TEST(each_failure_to_make_a_context_has_a_line)
+{
+	(void)tls_file("a.pem");
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "a.example" : NULL;
+		char why[256];
+		int rc = -ENOMEM;
+
+		for (int nth = 1; rc < 0; nth++) {
+			strcpy(why, "what it was");
+			fail_nth_call(WR_SYS_alloc, nth, -ENOMEM);
+			rc = make_context(name, why, sizeof(why));
+			ck_assert(rc == 0 || rc == -ENOMEM);
+			if (rc < 0) {
+				ck_assert_str_ne(why, "what it was");
+				ck_assert_str_ne(why, "");
+			}
+		}
+		faults_clear();
+	}
+}
+END_TEST
+
 int main(void)
 {
 	faults_install();
@@ -630,5 +679,6 @@ int main(void)
 		close_notify_follows_a_ticket_that_comes_in_parts,
 		bytes_that_were_read_are_given_although_an_answer_fails,
 		a_failure_that_output_finds_is_logged_without_a_lock,
-		answers_that_a_client_does_not_take_have_a_bound);
+		answers_that_a_client_does_not_take_have_a_bound,
+		each_failure_to_make_a_context_has_a_line);
 }

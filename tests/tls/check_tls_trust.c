@@ -225,6 +225,15 @@ START_TEST(what_is_not_as_expected_is_told_in_a_line)
 }
 END_TEST
 
+static char reason[256];
+
+static void expect_line(int got, int rc)
+{
+	ck_assert_int_eq(got, rc);
+	ck_assert_str_ne(reason, "");
+	reason[0] = '\0';
+}
+
 START_TEST(odd_calls_are_refused)
 {
 	weir_tls *server = tls_server("a"), *client;
@@ -232,6 +241,11 @@ START_TEST(odd_calls_are_refused)
 	struct weir_tls_info info;
 	struct server *s;
 
+	expect_line(weir_tls_new(NULL, NULL, reason, sizeof(reason)), -EINVAL);
+	expect_line(weir_tls_new(&client, NULL, reason, sizeof(reason)),
+		    -EINVAL);
+	expect_line(weir_tls_new_client(NULL, NULL, reason, sizeof(reason)),
+		    -EINVAL);
 	ck_assert_int_eq(weir_tls_new(NULL, NULL, NULL, 0), -EINVAL);
 	ck_assert_int_eq(weir_tls_new(&client, NULL, NULL, 0), -EINVAL);
 	ck_assert_int_eq(weir_tls_new_client(&client, WEIR_TLS(), NULL, 0), 0);
@@ -239,7 +253,12 @@ START_TEST(odd_calls_are_refused)
 	ck_assert_int_eq(weir_tls_use(&service, NULL), -EINVAL);
 	/* nobody would be verified */
 	ck_assert_int_eq(weir_tls_use(&service, client), -EINVAL);
-	ck_assert_int_eq(weir_tls_add(client, "x", "y", NULL, 0), -EINVAL);
+	expect_line(weir_tls_add(client, "x", "y", reason, sizeof(reason)),
+		    -EINVAL);
+	expect_line(weir_tls_add(NULL, "x", "y", reason, sizeof(reason)),
+		    -EINVAL);
+	expect_line(weir_tls_add(server, NULL, "y", reason, sizeof(reason)),
+		    -EINVAL);
 	ck_assert_int_eq(weir_tls_add(NULL, "x", "y", NULL, 0), -EINVAL);
 	ck_assert_int_eq(weir_conn_start_tls(NULL, server, NULL), -EINVAL);
 	ck_assert_int_eq(weir_conn_tls(NULL, &info, sizeof(info)), -EINVAL);
@@ -259,6 +278,14 @@ START_TEST(odd_calls_are_refused)
 	ck_assert_int_eq(weir_tls_replace(s->weir, 0, server), -EINVAL);
 	ck_assert_int_eq(weir_tls_replace(s->weir, 1, server), -EINVAL);
 	ck_assert_int_eq(weir_tls_replace(s->weir, 0, NULL), -EINVAL);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+	service = *echo_service();
+	ck_assert_int_eq(weir_tls_use(&service, server), 0);
+	s = server_new(NULL);
+	ck_assert_int_eq(server_listen(s, "127.0.0.1:0", &service), 0);
+	expect_line(weir_tls_add(server, "x", "y", reason, sizeof(reason)),
+		    -EBUSY);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 	weir_tls_free(client);
