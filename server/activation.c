@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "activation.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir.h>
@@ -16,6 +18,7 @@
 #include "systemd.h"
 
 #define FIRST_FD 3
+#define ALL_BITS 07777
 
 struct passed {
 	char where[16]; /* fd:N */
@@ -188,17 +191,6 @@ static bool find_socket(struct listener *l, const char *name)
 	return true;
 }
 
-bool activation_apply_option(struct listener *l, const char *name)
-{
-	bool is_good = find_socket(l, name);
-	char what[64];
-
-	snprintf(what, sizeof(what), "%s: cannot listen on", l->spec);
-	if (!is_good)
-		report_passed(what, l->where);
-	return is_good;
-}
-
 /*
  * A name made of its address, for a successor and for the service manager,
  * which takes ASCII only.  A colon would separate names.  Of a long name the
@@ -218,6 +210,20 @@ static void name_socket(char *name, const char *where)
 	all[len] = '\0';
 	snprintf(name, FD_NAME_ROOM, "%c%s", ACTIVATION_OURS,
 		 all + (len > FD_NAME_ROOM - 2 ? len - (FD_NAME_ROOM - 2) : 0));
+}
+
+bool activation_apply_option(struct listener *l)
+{
+	char all[1024], name[FD_NAME_ROOM], what[64];
+	bool is_good;
+
+	snprintf(all, sizeof(all), "%s@%s", l->spec, l->where);
+	name_socket(name, all);
+	is_good = find_socket(l, name);
+	snprintf(what, sizeof(what), "%s: cannot listen on", l->spec);
+	if (!is_good)
+		report_passed(what, l->where);
+	return is_good;
 }
 
 static bool append_operand(struct listeners *ret, struct listener l)
@@ -275,6 +281,45 @@ bool activation_check_rest(bool has_predecessor)
 	}
 	if (!has_predecessor)
 		activation_forget_rest();
+	return true;
+}
+
+/*
+ * By descriptor: the name may be another file's by now, or a link.  A path that
+ * is gone or out of reach is left.
+ */
+static int set_mode(const char *path, mode_t mode)
+{
+	char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return 0;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) < 0 ||
+	    (S_ISSOCK(st.st_mode) && (st.st_mode & ALL_BITS) != mode &&
+	     chmod(name, mode) < 0))
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+bool activation_set_modes(const struct listeners *l, int mode)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		const struct listener *one = &l->all[i];
+		const char *path = address_path(strchr(one->spec, '@') + 1);
+		int rc = 0;
+
+		if (path && one->kind == WEIR_ADDRESS_FD)
+			rc = set_mode(path, mode ? (mode_t)mode : 0600);
+		if (rc < 0) {
+			cli_error("cannot set the mode of '%s': %s", path,
+				  strerror(-rc));
+			return false;
+		}
+	}
 	return true;
 }
 

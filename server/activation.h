@@ -26,10 +26,10 @@ struct listeners;
 bool activation_apply(struct listeners *l);
 
 /*
- * The same for the address of an option.  If a predecessor passes a socket
- * under this name, l->where becomes its address.
+ * The same for the address of an option.  If a predecessor passes the socket of
+ * this option and address, l->where becomes its number.
  */
-bool activation_apply_option(struct listener *l, const char *name);
+bool activation_apply_option(struct listener *l);
 
 /*
  * Call it when all listeners have their sockets.  Closes the passed sockets
@@ -38,6 +38,12 @@ bool activation_apply_option(struct listener *l, const char *name);
  * printing the error.
  */
 bool activation_check_rest(bool has_predecessor);
+
+/*
+ * Set the mode of the paths whose sockets a server before this one has opened.
+ * Returns false after printing an error.
+ */
+bool activation_set_modes(const struct listeners *l, int mode);
 
 /* The manager forgets the kept sockets that no listener has taken. */
 void activation_forget_rest(void);

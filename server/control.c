@@ -341,7 +341,7 @@ static int open_own(const char *path)
 	if ((size_t)snprintf(where, sizeof(where), "unix:%s", path) >=
 	    sizeof(where))
 		return -ENAMETOOLONG;
-	(void)activation_apply_option(&l, "~control");
+	(void)activation_apply_option(&l);
 	rc = weir_server_new(&control.own,
 			     WEIR_CONFIG(.workers = 2,
 					 .max_connections = CLIENTS_MOST,

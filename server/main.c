@@ -263,14 +263,12 @@ static int open_option(weir_server *s, const struct options *o,
 				   const struct listener *l))
 {
 	struct listener l;
-	char name[32];
 	int rc;
 
 	if (!where)
 		return CLI_DONE;
-	snprintf(name, sizeof(name), "%c%s", ACTIVATION_OURS, option);
 	if (!listeners_parse_option(&l, option, where) ||
-	    !activation_apply_option(&l, name))
+	    !activation_apply_option(&l))
 		return CLI_USAGE;
 	rc = open(s, o, &l);
 	if (rc >= 0)
@@ -421,6 +419,9 @@ static int open_all(weir_server *s, const struct options *o)
 	if (status == CLI_DONE &&
 	    !activation_check_rest(upgrade_has_predecessor()))
 		status = CLI_USAGE;
+	if (status == CLI_DONE &&
+	    !activation_set_modes(&o->listeners, o->limits.mode))
+		status = CLI_FAILED;
 	if (status == CLI_DONE)
 		status = write_pid_file(o->pid_file);
 	if (status == CLI_DONE && !privileges_drop(o)) {

@@ -191,6 +191,24 @@ class Kept(Base):
             self.assertEqual(server.stop()[0], 0)
         self.assertTrue(os.path.exists(path))
 
+    def test_a_kept_path_gets_the_mode_of_the_next_server(self):
+        path = self.folder() + "/socket"
+        with self.serve("echo@unix:" + path, "--mode", "666") as server:
+            kept = self.kept(1)
+            self.assertEqual(server.stop()[0], 0)
+        self.rest()
+        with self.serve("echo@unix:" + path, "--mode", "640", **passing(
+                list(kept.values()), ":".join(kept))) as server:
+            self.assertEqual(os.stat(path).st_mode & 0o7777, 0o640)
+            self.assertEqual(server.stop()[0], 0)
+        # Another file may have taken its place.
+        os.unlink(path)
+        os.symlink(self.folder(), path)
+        with self.serve("echo@unix:" + path, "--mode", "600", **passing(
+                list(kept.values()), ":".join(kept))) as server:
+            self.assertEqual(os.stat(path).st_mode & 0o7777, 0o700)
+            self.assertEqual(server.stop()[0], 0)
+
     def test_names_are_ascii_and_those_of_long_paths_differ(self):
         folder = self.folder() + "/"
         args = ["echo@unix:" + folder + name

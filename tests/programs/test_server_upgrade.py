@@ -219,6 +219,24 @@ class Upgrade(Base):
                 load.stop()
 
     @unittest.skipIf(os.getuid() != 0, "this is left to root")
+    def test_a_mode_that_the_user_cannot_set_is_refused(self):
+        config, write = self.configured()
+        write(user="65534:65534")
+        for name in self.where, os.path.dirname(config):
+            os.chmod(name, 0o755)
+        if not self.may_run(65534):
+            self.skipTest("that user cannot run the program here")
+        with self.serve("--config", config, "echo@unix:" + self.path) as server:
+            os.chown(self.where, 65534, 65534)
+            write(user="65534:65534", mode="666")
+            self.assertEqual(self.ctl("upgrade").returncode, 1)
+            server.logs(b"cannot set the mode of '%s': Operation not permitted"
+                        % self.path.encode())
+            self.assertEqual(os.stat(self.path).st_mode & 0o7777, 0o600)
+            self.check_echo(server.address())
+            self.assertEqual(server.stop()[0], 0)
+
+    @unittest.skipIf(os.getuid() != 0, "this is left to root")
     def test_a_user_that_cannot_write_the_pid_file_is_told(self):
         os.chmod(self.where, 0o755)
         with self.serve("--user", "65534:65534", "echo@127.0.0.1:0") as server:
@@ -333,6 +351,97 @@ class Upgrade(Base):
             server.process.send_signal(signal.SIGUSR2)
             self.assertEqual(server.process.wait(LONG), 0)
             self.assertFalse(os.path.exists(control))
+            self.check_echo(server.address())
+            self.end_last(server)
+
+    def may_run(self, user):
+        try:
+            subprocess.run([self.link, "--version"], env=self.env, user=user,
+                           stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, check=True)
+        except (PermissionError, subprocess.CalledProcessError):
+            return False
+        return True
+
+    def configured(self):
+        """A server with options in a file, and a function that changes them."""
+        path = self.folder() + "/config"
+
+        def write(**options):
+            with open(path, "w") as file:
+                for name, value in options.items():
+                    file.write("%s = %s\n" % (name, value))
+        return path, write
+
+    def check_moved(self, option, probe):
+        """Its address changes: probe(where) asks there."""
+        config, write = self.configured()
+        write(**{option: "127.0.0.1:0"})
+        with self.serve("--config", config, "echo@127.0.0.1:0") as server:
+            before = server.out.expect(b"^%s (.*)\n" % option.encode())[1]
+            probe(before.decode())
+            write(**{option: "127.0.0.2:0"})
+            self.upgrade()
+            after = server.out.expect(
+                b"^%s (127.0.0.2:.*)\n" % option.encode())[1]
+            probe(after.decode())
+            self.assertEqual(server.process.wait(LONG), 0)
+            with self.assertRaises(ConnectionRefusedError):
+                connect(before.decode())
+            self.end_last(server)
+
+    def test_the_status_moves_to_another_address(self):
+        self.skip_without_status()
+
+        def probe(where):
+            with connect(where) as client:
+                client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                self.assertEqual(read_exactly(client, 12), b"HTTP/1.1 200")
+        self.check_moved("status", probe)
+
+    def test_the_agent_moves_to_another_address(self):
+        def probe(where):
+            with connect(where) as client:
+                self.assertRegex(read_all(client), b"^up .*100%")
+        self.check_moved("agent", probe)
+
+    def test_an_address_that_the_old_one_occupies_is_refused(self):
+        config, write = self.configured()
+        write(agent="127.0.0.1:0")
+        with self.serve("--config", config, "echo@127.0.0.1:0") as server:
+            agent = server.out.expect(rb"^agent (.*)\n")[1].decode()
+            other = ":" + agent.rpartition(":")[2]
+            write(agent=other)
+            self.assertEqual(self.ctl("upgrade").returncode, 1)
+            server.logs(b"--agent: cannot listen on '%s': the port is in use"
+                        % other.encode())
+            with connect(agent) as client:
+                self.assertRegex(read_all(client), b"^up .*100%")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_the_control_socket_moves_to_another_path(self):
+        config, write = self.configured()
+        write(control=self.where + "/before")
+        with self.serve("--config", config, "echo@127.0.0.1:0",
+                        control=False) as server:
+            write(control=self.where + "/control")
+            server.process.send_signal(signal.SIGUSR2)
+            self.assertEqual(server.process.wait(LONG), 0)
+            self.assertEqual(self.ctl("ready").returncode, 0)
+            self.assertFalse(os.path.exists(self.where + "/before"))
+            self.end_last(server)
+
+    def test_a_path_gets_the_mode_of_the_successor(self):
+        config, write = self.configured()
+        write()
+        with self.serve("--config", config, "echo@unix:" + self.path) as server:
+            for mode in 0o666, 0o640, None:
+                write(**({"mode": "%o" % mode} if mode else {}))
+                self.upgrade()
+                self.assertEqual(os.stat(self.path).st_mode & 0o7777,
+                                 mode or 0o600)
+                self.assertEqual(
+                    os.stat(self.where + "/control").st_mode & 0o7777, 0o600)
             self.check_echo(server.address())
             self.end_last(server)
 
