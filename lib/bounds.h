@@ -133,6 +133,11 @@
 #define WR_HOPELESS_NS WR_MS(1000)
 /* Silence that ends the wait for a message in a drain. */
 #define WR_MESSAGE_QUIET_NS WR_MS(100)
+/*
+ * Silence of both peers that ends a relay in a drain.  It does not know where
+ * an answer ends, and servers pause in the middle of one.
+ */
+#define WR_RELAY_QUIET_NS WR_MS(1000)
 /* Period of reminders of parked connections. */
 #define WR_REMIND_NS WR_MS(25)
 /*

@@ -98,10 +98,10 @@ enum wr_wait {
 struct wr_other {
 	int64_t at;
 	/*
-	 * A drain ends it WR_MESSAGE_QUIET_NS after this time; 0: at once;
-	 * WR_NEVER_AT: never.
+	 * A drain ends it at this time, but not before WR_MESSAGE_QUIET_NS of
+	 * the drain have passed; 0: at once; WR_NEVER_AT: never.
 	 */
-	int64_t quiet_since;
+	int64_t quiet_at;
 	uint32_t events; /* that end it, besides OTHER; OUT: all is sent */
 	bool is_firm;	 /* only a cut interrupts it */
 };
@@ -626,6 +626,9 @@ void wr_conn_post_answer(void *session);
 /* What interrupts wr_conn_wait_other().  0: nothing; -errno. */
 int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o);
 
+/* rc is that of a drain: what has come before it is looked at first. */
+bool wr_conn_was_drained(const struct weir_conn *c, int rc);
+
 /* The time of the next check. */
 int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o);
 
@@ -636,7 +639,8 @@ void wr_conn_unwatch(struct weir_conn *c, int fd);
 /* Of weir_dial(): its peer has sent something. */
 void wr_conn_note_answer(struct weir_conn *c);
 
-int64_t wr_conn_quiet_since(struct weir_conn *c);
+/* When a wait for its input ends in a drain, as wr_other.quiet_at. */
+int64_t wr_conn_quiet_at(struct weir_conn *c, int64_t quiet_ns);
 
 /*
  * After WR_FLUSH_STALLED.  0: flush again; -ETIMEDOUT: the deadline had passed

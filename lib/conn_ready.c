@@ -189,14 +189,16 @@ static int check_deadline(struct weir_conn *c, int64_t at)
 }
 
 /* A drain ends no wait for room, as it ends no write. */
-static int64_t quiet_since(const struct weir_poll *p)
+static int64_t drain_ends_at(const struct weir_poll *p)
 {
 	switch (p->events & ~WR_POLL_RELAY) {
 	case 0:
 	case WR_POLL_LOST:
 		return 0; /* the other connection decides */
 	case WEIR_POLL_INPUT:
-		return wr_conn_quiet_since(p->conn);
+		return wr_conn_quiet_at(p->conn, waits_for(p, WR_POLL_RELAY)
+							 ? WR_RELAY_QUIET_NS
+							 : WR_MESSAGE_QUIET_NS);
 	default:
 		return WR_NEVER_AT;
 	}
@@ -225,7 +227,7 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 	for (int i = 0; i < w->count && rc == 0; i++) {
 		struct weir_poll *p = &w->list[i];
 		struct weir_conn *c = p->conn;
-		int64_t at, since;
+		int64_t at, quiet;
 
 		c->ctx->now = now;
 		w->fds[i] = poll_events_of(p, w->fds[i].revents &
@@ -235,9 +237,9 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		if (!is_in_sight(w, i))
 			at = wr_min_at(at, now + WR_MS(WR_SESSION_LOOK_MS));
 		o->at = wr_min_at(o->at, at);
-		since = quiet_since(p);
-		if (since > o->quiet_since)
-			o->quiet_since = since;
+		quiet = drain_ends_at(p);
+		if (quiet > o->quiet_at)
+			o->quiet_at = quiet;
 		if (c == w->session)
 			o->events = own_events(p);
 	}
@@ -256,13 +258,19 @@ int wr_conn_check_room(struct weir_conn *c)
 	return -ETIMEDOUT;
 }
 
+/* > 0: as many are ready; 0: look again; -errno. */
 static int sleep_once(struct wait *w)
 {
-	int rc;
+	int rc, ready;
 
-	if (w->session)
-		return wr_conn_wait_other(w->session, &w->other, w->fds,
-					  w->count);
+	if (w->session) {
+		rc = wr_conn_wait_other(w->session, &w->other, w->fds,
+					w->count);
+		if (!wr_conn_was_drained(w->session, rc))
+			return rc;
+		ready = look_at_all(w);
+		return ready > 0 ? ready : rc;
+	}
 	rc = wr_conn_poll_within_limit(w->fds, w->count,
 				       wr_ms_until(w->other.at, wr_now_ns()));
 	return rc < 0 && rc != -EINTR && rc != -EINVAL ? rc : 0;
@@ -299,7 +307,7 @@ static int wait_until(struct wait *w, int64_t until)
 		rc = plan(w, now, goes_on ? now : until);
 		if (rc == 0)
 			rc = goes_on ? pass_turn(w) : sleep_once(w);
-		if (rc < 0)
+		if (rc != 0)
 			return rc;
 	}
 }
@@ -337,7 +345,7 @@ int wr_conn_wait_edge(struct weir_poll *list, int count)
 		rc = plan(&w, session->ctx->now, WR_NEVER_AT);
 		if (rc == 0)
 			rc = sleep_once(&w);
-		if (rc < 0)
+		if (rc != 0)
 			return rc;
 		if (session->call.other_came || session->ctx->now < w.other.at)
 			return session->call.other_came;

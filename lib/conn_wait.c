@@ -88,13 +88,12 @@ static int64_t drained_at(const struct weir_conn *c, const struct wr_other *o)
 	int64_t since = atomic_load(&c->core->drain_began_at);
 
 	if (wr_core_phase(c->core) < WR_PHASE_DRAINING || o->is_firm ||
-	    o->quiet_since == WR_NEVER_AT)
+	    o->quiet_at == WR_NEVER_AT)
 		return WR_NEVER_AT;
-	if (o->quiet_since == 0)
+	if (o->quiet_at == 0)
 		return since;
-	if (since < o->quiet_since)
-		since = o->quiet_since;
-	return since + WR_MESSAGE_QUIET_NS;
+	since += WR_MESSAGE_QUIET_NS;
+	return since < o->quiet_at ? o->quiet_at : since;
 }
 
 int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o)
@@ -164,6 +163,11 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 				((fds[i].events & POLLOUT) ? WR_POLL_OUT : 0U));
 	c->other = o;
 	return wr_conn_park(c, WR_WAIT_OTHER);
+}
+
+bool wr_conn_was_drained(const struct weir_conn *c, int rc)
+{
+	return rc == -ESHUTDOWN && !(c->events & WR_EV_CLOSE);
 }
 
 void wr_conn_post_answer(void *session)
@@ -236,24 +240,30 @@ void wr_conn_note_answer(struct weir_conn *c)
 	own_conn(c)->answered = c->out.sent + wr_outbox_bytes(&c->out.box);
 }
 
-int64_t wr_conn_quiet_since(struct weir_conn *c)
+static bool owes_answer(struct weir_conn *c)
 {
-	uint64_t put;
+	uint64_t put = c->out.sent + wr_outbox_bytes(&c->out.box);
 
-	if (c->table)
-		return c->in.last_at;
-	put = c->out.sent + wr_outbox_bytes(&c->out.box);
 	/* After the end of our output all that comes is the answer. */
-	return c->out.end != WR_OUT_OPEN || put > own_conn(c)->answered
-		       ? WR_NEVER_AT
-		       : c->in.last_at;
+	return c->out.end != WR_OUT_OPEN || put > own_conn(c)->answered;
+}
+
+int64_t wr_conn_quiet_at(struct weir_conn *c, int64_t quiet_ns)
+{
+	if (c->table == NULL && owes_answer(c))
+		return WR_NEVER_AT;
+	/* Without a byte it is in the middle of nothing. */
+	if (c->in.received == 0)
+		quiet_ns = WR_MESSAGE_QUIET_NS;
+	return c->in.last_at + quiet_ns;
 }
 
 static int poll_beside(struct weir_conn *session, struct weir_conn *c,
 		       struct pollfd *fds, int64_t at, bool is_firm)
 {
 	const struct wr_other o = { .at = at,
-				    .quiet_since = wr_conn_quiet_since(c),
+				    .quiet_at = wr_conn_quiet_at(
+					    c, WR_MESSAGE_QUIET_NS),
 				    .is_firm = is_firm };
 	int rc = wr_conn_watch(c, session);
 
@@ -266,6 +276,9 @@ static int poll_beside(struct weir_conn *session, struct weir_conn *c,
 		if (rc != 0 && rc != -EINTR)
 			break;
 		rc = wr_conn_wait_other(session, &o, fds, 1);
+		if (wr_conn_was_drained(session, rc) &&
+		    wr_conn_look(c, fds) > 0)
+			rc = 1;
 		if (rc == 0 && fds->events & POLLOUT)
 			break; /* the caller sends, and so sees room */
 	}

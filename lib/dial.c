@@ -77,7 +77,7 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 static int connect_beside(struct weir_conn *session,
 			  const struct wr_address *where, int64_t deadline_at)
 {
-	struct wr_other o = { .quiet_since = WR_NEVER_AT };
+	struct wr_other o = { .quiet_at = WR_NEVER_AT };
 	struct wr_connect r;
 	int rc = wr_connect_prepare(&r, where, deadline_at);
 

@@ -46,7 +46,7 @@ static int await(struct weir_conn *session, struct wr_lookup *l,
 		 int64_t deadline_at)
 {
 	const struct wr_other o = { .at = deadline_at,
-				    .quiet_since = WR_NEVER_AT };
+				    .quiet_at = WR_NEVER_AT };
 	int rc = 0;
 
 	while (rc == 0 && !wr_lookup_is_done(l))

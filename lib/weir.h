@@ -1457,6 +1457,10 @@ struct weir_relay {
  * weir_dial() and the session's own.  In a session the call waits as
  * weir_conn_wait() does; in other threads it blocks the thread.
  *
+ * In a drain, -ESHUTDOWN comes when neither peer has sent anything for a
+ * second, all output is sent, and no answer is expected.  The call does not
+ * know where an answer ends: one with a longer pause in it ends there.
+ *
  * It sets first_byte_ms and read_ms of both to WEIR_NEVER, and idle_ms of both
  * to that of relay.  idle_ms counts from the call and from each byte that
  * either peer sends, but not while output is unsent, if write_ms applies to all

@@ -1117,6 +1117,105 @@ static void relay_a_part(struct ends *e, struct server *s, int on_worker)
 	UNTIL(session_waits(s));
 }
 
+/* Less than the silence that ends a relay in a drain. */
+#define RELAY_QUIET_MS 1000
+
+static void pause_for(int64_t ms)
+{
+	int64_t until = now_ms() + ms;
+
+	UNTIL(now_ms() >= until);
+}
+
+/* False: the machine was so slow that the silence was too long. */
+static bool is_whole_after_a_pause(int on_worker)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct ends e = { .result = 0 };
+	char part[8] = "";
+	int64_t sent_at;
+	bool was_quick;
+
+	ends_open(&e, s, on_worker, 0);
+	ck_assert_int_eq(send(e.peer[0], "ask\n", 4, 0), 4);
+	ck_assert_int_eq(recv(e.peer[1], part, 4, MSG_WAITALL), 4);
+	sent_at = now_ms();
+	ck_assert_int_eq(send(e.peer[1], "ha", 2, 0), 2);
+	ck_assert_int_eq(recv(e.peer[0], part, 2, MSG_WAITALL), 2);
+	weir_server_stop(s->weir, WEIR_NEVER);
+	UNTIL(stats(s).phase == WEIR_PHASE_DRAINING);
+	pause_for(RELAY_QUIET_MS / 2);
+	was_quick = send(e.peer[1], "lf\n", 3, MSG_NOSIGNAL) == 3 &&
+		    now_ms() < sent_at + RELAY_QUIET_MS * 9 / 10;
+	if (was_quick) {
+		ck_assert_int_eq(recv(e.peer[0], part, 3, MSG_WAITALL), 3);
+		ck_assert_int_eq(memcmp(part, "lf\n", 3), 0);
+	}
+	ends_expect(&e, -ESHUTDOWN, "in a drain");
+	ends_close(&e);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.cut, 0);
+	return was_quick;
+}
+
+START_TEST(a_drain_ends_no_answer_at_a_pause_in_its_middle)
+{
+	MOSTLY(is_whole_after_a_pause(0));
+	MOSTLY(is_whole_after_a_pause(1));
+}
+END_TEST
+
+/* False: the machine was slow. */
+static bool ends_soon_after_silence(int on_worker)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct ends e = { .result = 0 };
+	int64_t began_at, took;
+
+	relay_a_part(&e, s, on_worker);
+	pause_for(RELAY_QUIET_MS);
+	began_at = now_ms();
+	weir_server_stop(s->weir, WEIR_NEVER);
+	ends_expect(&e, -ESHUTDOWN, "in a drain");
+	took = now_ms() - began_at;
+	ends_close(&e);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.cut, 0);
+	return took < RELAY_QUIET_MS / 2;
+}
+
+/* Its silence before the stop counts. */
+START_TEST(a_silent_relay_makes_no_stop_long)
+{
+	MOSTLY(ends_soon_after_silence(0));
+	MOSTLY(ends_soon_after_silence(1));
+}
+END_TEST
+
+/* No worker is free to look at it before the silence has been too long. */
+START_TEST(a_drain_ends_no_relay_before_what_came_in_time_is_passed_on)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct ends e = { .result = 0 };
+	struct client *busy;
+	char part[4];
+
+	relay_a_part(&e, s, 0);
+	busy = client_open(s);
+	client_wait_at_gate(busy, &gate);
+	weir_server_stop(s->weir, WEIR_NEVER);
+	UNTIL(stats(s).phase == WEIR_PHASE_DRAINING);
+	send_bytes(e.peer[1], sizeof(part));
+	pause_for(RELAY_QUIET_MS * 5 / 4);
+	gate_open(&gate);
+	ck_assert_int_eq(recv(e.peer[0], part, sizeof(part), MSG_WAITALL),
+			 sizeof(part));
+	ends_expect(&e, -ESHUTDOWN, "in a drain");
+	ends_close(&e);
+	server_join_and_check(s);
+}
+END_TEST
+
 enum cut { STOP, CANCEL_CLIENT, CANCEL_UPSTREAM, CUTS };
 
 static void cut_relay(struct ends *e, struct server *s, enum cut cut)
@@ -1312,6 +1411,9 @@ int main(void)
 		a_reset_after_the_end_of_the_input_ends_the_relay,
 		a_reset_after_the_end_of_the_other_input_ends_the_relay,
 		a_relay_notices_that_all_is_sent,
+		a_drain_ends_no_answer_at_a_pause_in_its_middle,
+		a_silent_relay_makes_no_stop_long,
+		a_drain_ends_no_relay_before_what_came_in_time_is_passed_on,
 		each_peer_of_a_relay_that_is_cut_gets_a_reset,
 		a_peer_that_was_sent_the_end_gets_no_reset,
 		a_relay_without_a_pause_keeps_its_deadlines,

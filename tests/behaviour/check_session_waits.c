@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#define DRAIN_QUIET_MS 100
+
 /* ---- a peer to dial, which does nothing by itself */
 
 struct upstream {
@@ -408,6 +410,47 @@ START_TEST(a_drain_ends_the_wait)
 		r = server_join_and_check(s);
 		ck_assert_uint_eq(r.ledger.completed, 1);
 		ck_assert_uint_lt(r.drain_ms, 30000);
+	}
+}
+END_TEST
+
+/* The worker is busy from before it comes until after the drain is due. */
+START_TEST(what_has_come_in_time_is_told_before_a_drain)
+{
+	static const struct {
+		const char *call, *from_up, *from_client, *said;
+	} cases[] = {
+		{ "read\n", "late\n", "", "late\n5\n" },
+		{ "poll\n", "late\n", "", "up 1, own 0\n1\n" },
+		{ "poll\n", "", "late\n", "up 0, own 1\n1\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct gate gate = GATE_CLOSED;
+		struct place p;
+		struct server *s = serve_calls(&p, 0);
+		int id = server_listen(
+			s, "127.0.0.1:0",
+			WEIR_SERVICE(.readable = echo_lines_at_gate,
+				     .arg = &gate));
+		struct client *c = client_open_and_send(s, cases[i].call);
+		int up = upstream_accept(&p.up);
+		char where[160];
+		int64_t drained_at;
+
+		server_address(s, id, where, sizeof(where));
+		UNTIL(stats(s).parked == 1);
+		client_wait_at_gate(client_open_at(where), &gate);
+		weir_server_stop(s->weir, WEIR_NEVER);
+		UNTIL(stats(s).phase == WEIR_PHASE_DRAINING);
+		drained_at = now_ms() + DRAIN_QUIET_MS * 2;
+		say(up, cases[i].from_up);
+		client_send(c, cases[i].from_client);
+		UNTIL(now_ms() > drained_at);
+		gate_open(&gate);
+		client_expect(c, cases[i].said);
+		close(up);
+		finish(s, &p);
 	}
 }
 END_TEST
@@ -916,6 +959,7 @@ int main(void)
 		sessions_that_sleep_hold_no_worker,
 		a_session_that_another_peer_floods_lets_others_run,
 		a_wake_interrupts_the_wait, a_drain_ends_the_wait,
+		what_has_come_in_time_is_told_before_a_drain,
 		a_close_ends_the_wait, output_is_sent_during_the_wait,
 		output_is_sent_by_waits_that_are_over_at_once,
 		a_cut_ends_the_wait,

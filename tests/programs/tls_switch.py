@@ -63,6 +63,7 @@ LEFT_OUT = {
     "the_path_of_a_listener_without_copies_is_removed":
         "a Unix socket that is passed on gets TLS, but its clients do not",
     "threads_configure_at_once_under_load_and_in_a_stop": WORDS,
+    "what_has_come_in_time_is_told_before_a_drain": LATER,
     "what_is_passed_is_copied": WORDS,
     "what_other_threads_send_arrives_at_once":
         "a worker encrypts it, and none is free",
