@@ -532,20 +532,19 @@ static void take_message_locked(struct chat_listener *l,
 				const struct client *from, const char *message,
 				size_t len)
 {
-	bool is_on = l->first == from;
+	bool is_on = l->first == from, is_shown;
 	struct target t = { l, is_on ? l->conversation : 0,
 			    is_windup(message, service_trim(message, len)) };
 	char mark[24];
 
 	/* Two spaces; the prompt has one. */
-	if (!service_print(label(l, ">>  ", mark)[0] ? mark : ">>  ", message,
-			   len))
-		return;
-	if (!chat.is_terminal) {
+	is_shown = service_print(label(l, ">>  ", mark)[0] ? mark : ">>  ",
+				 message, len);
+	if (chat.is_terminal) {
+		l->is_ending |= is_on && t.is_last;
+	} else if (is_shown) {
 		chat.asked[chat.end++ % MOST_ASKED] = t;
 		pthread_cond_signal(&chat.changed);
-	} else if (is_on) {
-		l->is_ending |= t.is_last;
 	}
 }
 
