@@ -247,6 +247,18 @@ static void end_early(struct run *r)
 	wake_all(r);
 }
 
+/*
+ * The measured part of an open loop with --count ends when all is planned and
+ * sent, not with the last reply.
+ */
+static int64_t measured_end(const struct run *r)
+{
+	int64_t end = atomic_load(&r->control.end_at);
+	int64_t sent = control_sent_at(&r->control);
+
+	return r->plan->schedule != PLAN_CLOSED && sent < end ? sent : end;
+}
+
 static void report_second(struct run *r, bool is_last)
 {
 	struct summary *s = &r->summary;
@@ -259,7 +271,7 @@ static void report_second(struct run *r, bool is_last)
 	p->answered = s->result->counts.answered;
 	p->errors = counts_errors(&s->result->counts) + s->failed;
 	p->elapsed = now_ns() - r->control.measure_at;
-	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
+	p->part = now_ns() < measured_end(r) ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
 	p->censored = s->censored;
@@ -413,18 +425,6 @@ static int measure_all(struct run *r)
 	rc = -c->error;
 	pthread_mutex_unlock(&c->lock);
 	return rc;
-}
-
-/*
- * The measured part of an open loop with --count ends when all is planned and
- * sent, not with the last reply.
- */
-static int64_t measured_end(const struct run *r)
-{
-	int64_t end = atomic_load(&r->control.end_at);
-	int64_t sent = control_sent_at(&r->control);
-
-	return r->plan->schedule != PLAN_CLOSED && sent < end ? sent : end;
 }
 
 static int end_all(struct run *r)

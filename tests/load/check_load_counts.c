@@ -326,6 +326,33 @@ START_TEST(a_run_of_a_moment_has_its_second)
 }
 END_TEST
 
+static void note_part(void *arg, const struct progress *p)
+{
+	*(enum run_part *)arg = p->part;
+}
+
+/* All is sent in 200 ms. */
+START_TEST(an_open_loop_that_has_sent_its_count_is_in_the_drain)
+{
+	const struct script late = {
+		.fault = FAULT_DELAY, .faults = 1, .to = 1, .delay_ms = 500
+	};
+	struct plan plan =
+		PLAN(.schedule = PLAN_CONSTANT, .rate = 20, .count = 4);
+	struct scripted *s = scripted_start("127.0.0.1", &late, &plan);
+	enum run_part part = RUN_CONNECTING;
+	struct result r;
+
+	plan.address = scripted_address(s);
+	ck_assert_int_eq(run_watched(&r, &plan, note_part, &part), 0);
+	expect_clean_result(&r, 4);
+	ck_assert_int_eq(part, RUN_DRAINING);
+	scripted_stop(s);
+	scripted_free(s);
+	result_free(&r);
+}
+END_TEST
+
 /* A thread that has finished does not delay the seconds of the others. */
 START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 {
@@ -473,5 +500,6 @@ int main(void)
 		a_run_of_a_moment_has_its_second,
 		what_this_client_does_in_the_drain_is_not_counted,
 		the_drain_is_no_second_of_the_run,
+		an_open_loop_that_has_sent_its_count_is_in_the_drain,
 		seconds_go_on_when_one_thread_has_lost_its_connections);
 }
