@@ -30,8 +30,9 @@ static size_t whole_pages(size_t bytes)
 
 static size_t map_size(const struct wr_stacks *s)
 {
-	return page_size() + whole_pages(s->size + sizeof(struct wr_stack) +
-					 wr_coro_overhead());
+	return page_size() +
+	       whole_pages(s->size + WR_STACK_OF_OURS +
+			   sizeof(struct wr_stack) + wr_coro_overhead());
 }
 
 static char *map_of(const struct wr_stack *k)

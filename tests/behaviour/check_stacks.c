@@ -61,6 +61,55 @@ START_TEST(thread_local_variables_take_nothing_from_a_small_stack)
 }
 END_TEST
 
+#define SMALLEST ((size_t)16 * 1024)
+#define HELD	 ((size_t)12 * 1024)
+
+/* arg: where to dial.  Its own bytes are there before and after each call. */
+static int hold_and_dial(weir_conn *c, void *arg)
+{
+	volatile char held[HELD];
+	char line[16];
+	weir_conn *up;
+
+	for (size_t i = 0; i < HELD; i++)
+		held[i] = (char)i;
+	while (weir_conn_read_line(c, line, sizeof(line)) > 0) {
+		if (weir_dial(&up, arg, 1000 * slowness()) < 0 ||
+		    weir_conn_printf(up, "hello\n") < 0 ||
+		    weir_conn_read_line(up, line, sizeof(line)) != 6)
+			return -ECONNABORTED;
+		weir_conn_free(up);
+		for (size_t i = 0; i < HELD; i++)
+			ck_assert_int_eq(held[i], (char)i);
+		weir_conn_printf(c, "done\n");
+	}
+	return 0;
+}
+
+START_TEST(the_smallest_stack_is_all_for_the_session)
+{
+	enum { CLIENTS = 8 };
+	struct server *up = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[CLIENTS];
+	struct server *s;
+
+	if (slowness() > 1) {
+		skip_test("a sanitizer needs a larger stack");
+		server_stop_and_check(up);
+		return;
+	}
+	s = serve_workers(2, WEIR_SERVICE(.session = hold_and_dial,
+					  .stack_size = SMALLEST,
+					  .arg = up->address));
+	for (int i = 0; i < CLIENTS; i++)
+		c[i] = client_open(s);
+	for (int i = 0; i < CLIENTS; i++)
+		client_expect_reply(c[i], "go\n", "done\n");
+	server_stop_and_check(s);
+	server_stop_and_check(up);
+}
+END_TEST
+
 /* As "ulimit -s" sets it for a new program. */
 START_TEST(threads_of_the_library_do_not_need_the_systems_default)
 {
@@ -99,6 +148,7 @@ int main(void)
 	state[0] = 0;
 	return RUN_TESTS(
 		"stacks", the_default_stack_is_all_for_the_callback,
+		the_smallest_stack_is_all_for_the_session,
 		thread_local_variables_take_nothing_from_a_small_stack,
 		threads_of_the_library_do_not_need_the_systems_default);
 }
