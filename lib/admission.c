@@ -64,11 +64,12 @@ static uint64_t next_random(struct wr_admission *a)
 }
 
 /* Linear from early_percent at early_start to 100 % at early_full. */
-static bool is_refused_early(struct wr_admission *a, const struct wr_config *c)
+static bool is_refused_early(struct wr_admission *a, const struct wr_config *c,
+			     const struct wr_client *client)
 {
 	int64_t start = c->early_start, full = c->early_full;
 	int64_t least = c->early_percent;
-	int64_t n = (int64_t)atomic_load(&a->unproven);
+	int64_t n = (int64_t)atomic_load(&a->unproven) - client->is_unproven;
 
 	if (start == 0 || n < start)
 		return false;
@@ -205,7 +206,7 @@ static int judge_locked(struct wr_admission *a, const struct wr_config *c,
 		return WR_OUTCOME_REFUSED_ACCESS;
 	if (verdict == WR_ACCESS_EXEMPT)
 		return WR_ADMITTED;
-	if (is_refused_early(a, c))
+	if (is_refused_early(a, c, client))
 		return WR_OUTCOME_REFUSED_EARLY;
 	return has_ip ? count_source_locked(a, c, stats, &addr, client->now,
 					    source)

@@ -33,6 +33,7 @@ struct wr_client {
 	int fd;
 	const struct sockaddr *peer; /* of the client, not of a proxy */
 	socklen_t peer_len;
+	bool is_unproven; /* its connection counts as such already */
 	int64_t now;
 };
 

@@ -762,6 +762,7 @@ static enum step judge_client(struct weir_conn *c)
 		.service = c->service,
 		.fd = c->fd,
 		.peer = (struct sockaddr *)&addr,
+		.is_unproven = c->is_unproven,
 		.now = c->ctx->now,
 	};
 	int outcome;

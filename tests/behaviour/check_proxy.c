@@ -505,6 +505,36 @@ static int listen_with(struct server *s, const char *where, int proxy,
 					       .proxy_trust = trust));
 }
 
+static int greet(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_write(c, "hi\n", 3) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
+}
+
+/* At early_start others that are silent all further clients are refused. */
+START_TEST(a_client_does_not_count_against_itself)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .early_start = 1,
+				  .early_percent = 100, .early_full = 2),
+		      WEIR_SERVICE(.readable = tell, .opened = greet,
+				   .proxy = WEIR_PROXY_REQUIRED,
+				   .proxy_trust = "127.0.0.0/8"));
+	struct client *silent = client_open(s), *other;
+
+	client_send(silent, V1);
+	client_expect(silent, "hi\n");
+	other = client_open(s);
+	client_send(other, V1);
+	client_expect(other, "busy, try later\n");
+	client_expect_echo(silent, "hello\n");
+	other = client_open(s);
+	client_send(other, V1);
+	client_expect(other, "hi\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_early, 1);
+}
+END_TEST
+
 START_TEST(what_makes_no_sense_is_refused)
 {
 	struct server *s = serve_proxies(false);
@@ -802,6 +832,7 @@ int main(void)
 		a_half_close_behind_the_header_loses_no_reply,
 		a_unix_socket_trusts_all_that_may_connect,
 		rules_do_not_judge_a_unix_client_of_a_proxy,
+		a_client_does_not_count_against_itself,
 		what_makes_no_sense_is_refused,
 		the_trust_can_change_while_the_server_runs,
 		a_stop_does_not_wait_for_a_header,
