@@ -334,6 +334,7 @@ int weir_server_start(weir_server *s)
 		return -EINVAL;
 	core = &s->core;
 	if (wr_core_phase(core) == WR_PHASE_NEW &&
+	    !atomic_load(&core->stop_wanted) &&
 	    !wr_accept_has_listener(&s->acceptor.accept))
 		return -EINVAL;
 	if (!atomic_compare_exchange_strong(&core->phase, &not_new,

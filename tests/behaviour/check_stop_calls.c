@@ -24,6 +24,19 @@ START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
 }
 END_TEST
 
+START_TEST(a_stop_before_the_start_needs_no_listener)
+{
+	struct server *s = server_new(NULL);
+
+	ck_assert_int_eq(weir_server_drain(s->weir), 0);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
+	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+}
+END_TEST
+
 START_TEST(a_server_that_was_never_started_is_freed)
 {
 	struct process_state before;
@@ -393,6 +406,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"stop_calls", a_stop_before_the_start_leaves_nothing_to_start,
+		a_stop_before_the_start_needs_no_listener,
 		a_server_that_was_never_started_is_freed,
 		a_server_is_freed_while_it_runs, bad_calls_are_answered,
 		run_waits_for_what_was_started_before,
