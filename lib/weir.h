@@ -164,10 +164,11 @@ typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
 
 /*
  * Told of each client of the service that is refused, for example for a log;
- * the library then logs no line for it.  peer is the client's address as text,
- * via is the address of its proxy or NULL, and reason is a short English text.
- * weir_closed is not called for such a client.  This callback runs on the
- * acceptor, where it must not block, or on a worker.
+ * the library then logs no line for it, only the error if a session gets no
+ * stack.  peer is the client's address as text, via is the address of its proxy
+ * or NULL, and reason is a short English text.  weir_closed is not called for
+ * such a client.  This callback runs on the acceptor, where it must not block,
+ * or on a worker.
  */
 typedef void weir_refused(const char *peer, const char *via, const char *reason,
 			  void *arg);
@@ -764,7 +765,10 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
  * object with weir_access_unref(); each server that uses it has a reference of
  * its own.
  *
- * Returns 0; -EINVAL; -ENOMEM; -ENOENT, -EACCES ... (as open(2)).
+ * Returns 0; -EINVAL; -ENOMEM; -EMFILE, -ENFILE ... (no descriptors, which also
+ * a rule for an id needs); of weir_access_load() also -ENOENT, -EACCES ... (as
+ * open(2)), -EISDIR, -ESPIPE (no regular file), -EFBIG (too long), -EAGAIN (it
+ * has grown meanwhile), another error of read(2).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_access_new(weir_access **ret, const char *text, char *why,
@@ -809,11 +813,12 @@ WEIR_API int weir_server_new(weir_server **ret,
  * to a quarter of each is kept for listeners that have no connection in it.
  *
  * Returns the listener's id, from 0; -EINVAL (the address, the service, or a
- * control character in a name); -ENOENT (no such host); -ETIMEDOUT, -EAGAIN (as
- * weir_resolve()); -ENAMETOOLONG; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (as
- * bind(2); -EADDRINUSE also for a descriptor that this server has already);
- * -ENOTSOCK (fd: not a listening stream socket; unix: another kind of file);
- * -ESHUTDOWN (stopped); -ENOMEM.
+ * control character in a name); -ENOENT (no such host); -ETIMEDOUT, -EAGAIN,
+ * -EIO ... (as weir_resolve()); -ENAMETOOLONG; -EADDRINUSE, -EADDRNOTAVAIL,
+ * -EACCES ... (as bind(2); -EADDRINUSE also for a descriptor that this server
+ * has already); -EMFILE, -ENFILE, -ENOBUFS ... (as socket(2)); -ENOTSOCK (fd:
+ * not a listening stream socket; unix: another kind of file); -ESHUTDOWN
+ * (stopped); -ENOMEM.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_listen(weir_server *s, const char *where,
@@ -1538,7 +1543,8 @@ WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret,
  * the NUL.  It is "1.2.3.4:5", "[::1]:5", "unix:/path", or "unix:" for a peer
  * without a name.  An IPv4 peer of a dual-stack listener is written as IPv4.
  *
- * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
+ * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EAFNOSUPPORT (a
+ * socket of another family, taken over as a descriptor); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
@@ -1802,9 +1808,10 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
  * that connects is used.
  *
  * Use the input, output and property calls on the connection; its reads wait.
- * It has no deadlines until weir_conn_set_timeout(): the first-byte deadline
- * then counts from the dial, the idle deadline from the beginning of each wait
- * for input.  One thread at a time may use it, and weir_conn_free() ends it.
+ * Its line_max is 1 MiB, its outbox_mark 256 KiB.  It has no deadlines until
+ * weir_conn_set_timeout(): the first-byte deadline then counts from the dial,
+ * the idle deadline from the beginning of each wait for input.  One thread at a
+ * time may use it, and weir_conn_free() ends it.
  *
  * Returns 0; -EINVAL (malformed); -ENAMETOOLONG; -ENOENT (no such host or
  * file); -EAGAIN, -EIO ... (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED,
