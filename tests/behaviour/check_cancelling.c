@@ -195,7 +195,7 @@ static void calls_with_a_reference(weir_ref *ref)
 	DOES(weir_ref_unsent(ref));
 	DOES(weir_ref_want_room(ref));
 	DOES(weir_ref_shutdown(ref, SHUT_WR));
-	DOES(weir_ref_close(ref));
+	DOES((weir_ref_close(ref), 0)); /* it may have ended by itself */
 	DOES((weir_unref(ref), 0));
 }
 

@@ -165,15 +165,17 @@ static ssize_t do_call(weir_conn *c, struct place *p, const char *name)
 	weir_conn *up;
 	ssize_t n = weir_dial(&up, p->up.address, 0);
 
-	if (n == 0 && p->writes_much)
+	if (n < 0)
+		return n;
+	if (p->writes_much)
 		n = write_much(c);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && n == 0; i++)
 		if (strcmp(name, calls[i].name) == 0) {
 			atomic_fetch_add(&p->begun, 1);
 			n = calls[i].call(up, c, p);
-			weir_conn_free(up);
-			return n;
+			break;
 		}
+	weir_conn_free(up);
 	return n;
 }
 

@@ -200,7 +200,7 @@ START_TEST(a_reset_is_no_end_under_a_limit_of_no_descriptor)
 
 	if (skip_with_poll(__func__, "the limit is for its calls, too"))
 		return;
-	for (int way = 0; way < WAYS; way++) {
+	for (enum way way = READABLE; way < WAYS; way++) {
 		struct server *s =
 			serve_as(way, WEIR_SERVICE(.readable = read_to_end,
 						   .arg = (void *)&last));
@@ -258,7 +258,7 @@ START_TEST(a_silent_client_times_out_under_a_limit_of_no_descriptor)
 	if (skip_with_poll(__func__, "the limit is for its calls, too"))
 		return;
 	wr_sys_fault = count_each;
-	for (int way = 0; way < WAYS; way++) {
+	for (enum way way = READABLE; way < WAYS; way++) {
 		expect_time_out(way, false);
 		expect_time_out(way, true);
 	}
@@ -270,7 +270,7 @@ START_TEST(a_stop_is_not_delayed_by_a_limit_of_no_descriptor)
 {
 	if (skip_with_poll(__func__, "the limit is for its calls, too"))
 		return;
-	for (int way = 0; way < WAYS; way++) {
+	for (enum way way = READABLE; way < WAYS; way++) {
 		struct server *s =
 			serve_as(way, WEIR_SERVICE(.readable = echo_lines));
 		struct client *c = client_open_and_echo(s, "hello\n");

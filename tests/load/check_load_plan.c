@@ -203,8 +203,10 @@ START_TEST(processor_time_is_not_diluted_by_the_wait_for_a_late_reply)
 			plan.duration_ns = INT64_MAX;
 		r = run_against(&late, &plan, NULL);
 		sending = (double)r.connections.served_ns / 4e9;
-		ck_assert_double_gt(r.self.busiest * sending,
-				    (r.self.cpu_user + r.self.cpu_system) / 5);
+		if (slowness() == 1) /* a sanitizer takes time of its own */
+			ck_assert_double_gt(
+				r.self.busiest * sending,
+				(r.self.cpu_user + r.self.cpu_system) / 5);
 		result_free(&r);
 	}
 }

@@ -200,6 +200,8 @@ class Access(unittest.TestCase):
         """As with RestrictAddressFamilies= of systemd, which leaves sockets
         alone that are passed."""
         deny = [os.environ["WEIR_DENY"], "socket", str(errno.EAFNOSUPPORT)]
+        if not os.path.exists(deny[0]):
+            self.skipTest("built without the program that denies calls")
         if subprocess.run(deny + ["/bin/true"]).returncode == 77:
             self.skipTest("no filter of system calls can be set here")
         path = os.path.join(self.folder, "socket")
