@@ -188,6 +188,29 @@ static int check_deadline(struct weir_conn *c, int64_t at)
 	return rc;
 }
 
+/* idle_ms of a relay does not count while output is unsent. */
+static bool is_idle_wait(const struct wait *w, const struct weir_poll *p)
+{
+	if (!waits_for(p, WR_POLL_RELAY))
+		return waits_for(p, WEIR_POLL_INPUT);
+	for (int i = 0; i < w->count; i++)
+		if (wr_conn_has_output(w->list[i].conn))
+			return false;
+	return true;
+}
+
+/* Of a session on a stack of its own: is it to end, to make room? */
+static int check_eviction(const struct wait *w, const struct weir_poll *p)
+{
+	struct weir_conn *c = p->conn;
+
+	if (c != w->session || c->coro == NULL || !wr_conn_was_asked(c) ||
+	    !is_idle_wait(w, p) || !wr_conn_evict(c))
+		return 0;
+	c->call.timed_out = wr_conn_due_end(c);
+	return -ETIMEDOUT;
+}
+
 /* A drain ends no wait for room, as it ends no write. */
 static int64_t drain_ends_at(const struct weir_poll *p)
 {
@@ -234,6 +257,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 						      (POLLERR | POLLHUP));
 		at = due_at(p);
 		rc = check_deadline(c, at);
+		if (rc == 0)
+			rc = check_eviction(w, p);
 		if (!is_in_sight(w, i))
 			at = wr_min_at(at, now + WR_MS(WR_SESSION_LOOK_MS));
 		o->at = wr_min_at(o->at, at);
@@ -328,8 +353,9 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 }
 
 /*
- * It looks only when a deadline has passed: then input that came in time still
- * ends the wait.  The session's clock is that of its last resume.
+ * It looks only when a deadline has passed, or when it is to make room: then
+ * input that came in time still ends the wait.  The session's clock is that of
+ * its last resume.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count)
 {
@@ -347,7 +373,9 @@ int wr_conn_wait_edge(struct weir_poll *list, int count)
 			rc = sleep_once(&w);
 		if (rc != 0)
 			return rc;
-		if (session->call.other_came || session->ctx->now < w.other.at)
+		if (session->call.other_came ||
+		    (session->ctx->now < w.other.at &&
+		     !wr_conn_was_asked(session)))
 			return session->call.other_came;
 		rc = look_at_all(&w);
 	}

@@ -175,8 +175,10 @@ static bool output_has_gone(struct weir_conn *c, uint32_t events)
 }
 
 /*
- * A flush ends the wait only if the session waits for its own connection, too;
- * otherwise its next call tells an error.
+ * A flush or a deadline ends the wait only if the session waits for its own
+ * connection, too; otherwise its next call tells an error.  After a deadline
+ * the wait is planned again: limits may have changed, or the connection is to
+ * make room.
  */
 static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 {
@@ -190,7 +192,7 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 	c->call.other_came = take_pending(c, WR_EV_OTHER);
 	c->call.other_hung_up |= take_pending(c, WR_EV_OTHER_HUP);
 	has_come |= take_pending(c, o->events) || c->call.other_came;
-	(void)take_pending(c, WR_EV_DEADLINE);
+	has_come |= take_pending(c, WR_EV_DEADLINE) && o->events != 0;
 	*rc = wr_conn_check_other(c, o);
 	if (*rc < 0 || has_come || c->ctx->now >= wr_min_at(o->at, stall_at(c)))
 		return WR_SESSION_RESUME;

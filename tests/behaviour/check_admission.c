@@ -368,19 +368,19 @@ static int relay_to(weir_conn *c, void *arg)
 
 START_TEST(clients_whose_bytes_are_passed_on_cause_no_early_refusals)
 {
-	struct server *up = serve(WEIR_CONFIG(.workers = 1),
-				  WEIR_SERVICE(.readable = echo_lines));
+	struct forked_server up =
+		forked_server_start(WEIR_SERVICE(.readable = echo_lines));
 	weir_access *a = rules("limit 10");
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1, .access = a, .early_start = 1,
 				  .early_percent = 100, .early_full = 2),
-		      WEIR_SERVICE(.session = relay_to, .arg = up->address));
+		      WEIR_SERVICE(.session = relay_to, .arg = up.address));
 
 	weir_access_unref(a);
 	for (int i = 0; i < 3; i++)
 		client_expect_echo(client_open(s), "hello\n");
 	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused, 0);
-	server_stop_and_check(up);
+	forked_server_stop_and_check(&up);
 }
 END_TEST
 
@@ -506,11 +506,145 @@ START_TEST(a_full_server_ends_the_longest_idle_for_a_client_that_waits)
 }
 END_TEST
 
+static int echo_after_waits(weir_conn *c, void *arg)
+{
+	struct weir_poll own = { c, WEIR_POLL_INPUT, 0 };
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_wait(&own, 1, WEIR_NEVER)) > 0) {
+		n = weir_conn_read_line(c, line, sizeof(line));
+		if (n <= 0)
+			break;
+		weir_conn_write(c, line, (size_t)n);
+	}
+	return n == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : (int)n;
+}
+
+/* arg: the address of the upstream. */
+static int relay_until_told(weir_conn *c, void *arg)
+{
+	int rc = relay_to(c, arg);
+
+	return rc == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : rc;
+}
+
+static weir_handler *const sessions[] = { echo_in_session, echo_after_waits,
+					  relay_until_told };
+
 /* It returns by itself, and so is completed. */
 START_TEST(a_session_that_waits_is_ended_too)
 {
-	expect_evictions(WEIR_HOLD, WEIR_SERVICE(.session = echo_in_session),
-			 0);
+	struct forked_server up =
+		forked_server_start(WEIR_SERVICE(.readable = echo_lines));
+
+	for (int i = 0; i < 6; i++)
+		expect_evictions(i % 2 ? WEIR_HOLD : WEIR_REFUSE,
+				 WEIR_SERVICE(.session = sessions[i / 2],
+					      .arg = up.address),
+				 0);
+	forked_server_stop_and_check(&up);
+}
+END_TEST
+
+/* No worker is free to see the input before the request to end. */
+START_TEST(a_session_that_is_asked_to_end_is_given_its_input_first)
+{
+	struct forked_server up =
+		forked_server_start(WEIR_SERVICE(.readable = echo_lines));
+
+	for (int i = 0; i < 3; i++) {
+		struct gate gate = GATE_CLOSED;
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 1, .max_connections = 2,
+					  .evict_ms = EVICT_MS),
+			      WEIR_SERVICE(.session = sessions[i],
+					   .arg = up.address));
+		int id = server_listen(
+			s, "127.0.0.1:0",
+			WEIR_SERVICE(.readable = echo_lines_at_gate,
+				     .arg = &gate));
+		struct client *first;
+		char where[160];
+		int64_t since;
+
+		server_address(s, id, where, sizeof(where));
+		first = client_open_and_echo(s, "hello\n");
+		client_wait_at_gate(client_open_at(where), &gate);
+		since = now_ms();
+		UNTIL(now_ms() > since + 2 * EVICT_MS);
+		client_open(s);
+		UNTIL(stats(s).evictions == 1);
+		client_send(first, "hello\n");
+		gate_open(&gate);
+		client_expect(first, "hello\n");
+		server_stop_and_check(s);
+	}
+	forked_server_stop_and_check(&up);
+}
+END_TEST
+
+/* An upstream that takes nothing by itself. */
+static int listen_slowly(char *where, size_t cap)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	const int least = 4096;
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(where, cap, "127.0.0.1:%d", ntohs(at.sin_port));
+	return fd;
+}
+
+static int relay_slowly(weir_conn *c, void *arg)
+{
+	const int least = 4096;
+	weir_conn *upstream;
+	int rc = weir_dial(&upstream, arg, 10000);
+
+	if (rc < 0) /* the test is over */
+		return rc;
+	setsockopt(weir_conn_fd(upstream), SOL_SOCKET, SO_SNDBUF, &least,
+		   sizeof(least));
+	rc = weir_relay(c, upstream, NULL);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+#define MORE_THAN_IS_TAKEN 100000
+
+START_TEST(a_relay_whose_output_is_unsent_is_not_idle)
+{
+	static char bytes[MORE_THAN_IS_TAKEN];
+	char where[64];
+	int listener = listen_slowly(where, sizeof(where)), up;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 1,
+				  .evict_ms = EVICT_MS),
+		      WEIR_SERVICE(.session = relay_slowly, .arg = where));
+	struct client *first = client_open(s);
+
+	memset(bytes, 'x', sizeof(bytes) - 1);
+	client_send(first, bytes);
+	up = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(up, 0);
+	UNTIL(stats(s).bytes_in == sizeof(bytes) - 1);
+	client_open(s);
+	UNTIL(stats(s).evictions > 2);
+	ck_assert_uint_eq(stats(s).ledger.open, 1);
+	ck_assert_int_eq(recv(up, bytes, sizeof(bytes) - 1, MSG_WAITALL),
+			 sizeof(bytes) - 1);
+	client_expect_eof(first);
+	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_IDLE] == 1);
+	close(up);
+	close(listener);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -1031,6 +1165,8 @@ int main(void)
 		clients_whose_bytes_are_passed_on_cause_no_early_refusals,
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
+		a_session_that_is_asked_to_end_is_given_its_input_first,
+		a_relay_whose_output_is_unsent_is_not_idle,
 		a_full_server_looks_again_if_none_that_it_knows_is_idle,
 		the_log_tells_the_idle_time_of_one_that_makes_room,
 		a_connection_may_refuse_to_be_ended,

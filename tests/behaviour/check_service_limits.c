@@ -146,6 +146,108 @@ START_TEST(a_peer_that_takes_nothing_gets_the_new_write_deadline)
 }
 END_TEST
 
+/* ---- sessions that wait for another peer, too */
+
+struct waiter {
+	const char *upstream;
+	int (*wait)(weir_conn *c, weir_conn *upstream);
+	size_t written; /* to the client before the wait */
+	_Atomic int result;
+};
+
+static int for_own_input(weir_conn *c, weir_conn *upstream)
+{
+	struct weir_poll own = { c, WEIR_POLL_INPUT, 0 };
+
+	(void)upstream;
+	return weir_conn_wait(&own, 1, WEIR_NEVER);
+}
+
+static int for_either_input(weir_conn *c, weir_conn *upstream)
+{
+	struct weir_poll list[] = { { upstream, WEIR_POLL_INPUT, 0 },
+				    { c, WEIR_POLL_INPUT, 0 } };
+
+	return weir_conn_wait(list, 2, WEIR_NEVER);
+}
+
+static int for_bytes_to_relay(weir_conn *c, weir_conn *upstream)
+{
+	return weir_relay(c, upstream, NULL);
+}
+
+#define MORE_THAN_IS_TAKEN ((size_t)100 << 10)
+
+static int wait_beside(weir_conn *c, void *arg)
+{
+	static const char bytes[MORE_THAN_IS_TAKEN];
+	const int least = 1;
+	struct waiter *w = arg;
+	weir_conn *upstream;
+	char byte;
+	int rc;
+
+	ck_assert_int_eq((int)weir_conn_read(c, &byte, 1), 1);
+	rc = weir_dial(&upstream, w->upstream, 0);
+	ck_assert_int_eq(rc, 0);
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &least,
+		   sizeof(least));
+	rc = weir_conn_write(c, bytes, w->written);
+	if (rc == 0)
+		rc = w->wait(c, upstream);
+	atomic_store(&w->result, rc);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+static void expect_new_deadline(struct waiter *w, int on_worker, int which,
+				const struct weir_service *changed)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(SESSION_ON(on_worker, wait_beside),
+					 .arg = w));
+	struct client *c;
+
+	w->written = which == WEIR_TIMEOUT_WRITE ? MORE_THAN_IS_TAKEN : 0;
+	atomic_store(&w->result, 0);
+	c = client_open_small(s, 4096);
+	client_send(c, "x");
+	UNTIL(session_waits(s));
+	configure(s, changed);
+	UNTIL(atomic_load(&w->result) != 0);
+	ck_assert_msg(w->result == -ETIMEDOUT, "deadline %d: %s", which,
+		      error_name(w->result));
+	client_close(c);
+	expect_timed_out(s, which, 1);
+	server_stop_and_check(s);
+}
+
+START_TEST(a_session_that_waits_for_others_gets_the_new_deadline)
+{
+	static int (*const waits[])(weir_conn *, weir_conn *) = {
+		for_own_input, for_either_input, for_bytes_to_relay
+	};
+	struct forked_server up =
+		forked_server_start(WEIR_SERVICE(.readable = echo_lines));
+
+	for (int i = 0; i < 6; i++) {
+		struct waiter w = { .wait = waits[i % 3],
+				    .upstream = up.address };
+		int on_worker = i / 3;
+
+		expect_new_deadline(&w, on_worker, WEIR_TIMEOUT_LIFETIME,
+				    WEIR_SERVICE(.lifetime_ms = SHORT_MS));
+		expect_new_deadline(&w, on_worker, WEIR_TIMEOUT_WRITE,
+				    WEIR_SERVICE(.write_ms = SHORT_MS));
+		if (w.wait == for_bytes_to_relay) /* it has its own idle_ms */
+			continue;
+		expect_new_deadline(&w, on_worker, WEIR_TIMEOUT_IDLE,
+				    WEIR_SERVICE(.idle_ms = SHORT_MS));
+	}
+	forked_server_stop_and_check(&up);
+}
+END_TEST
+
 /* ---- limits */
 
 static int echo_or_say_why(weir_conn *c, void *arg)
@@ -363,6 +465,7 @@ int main(void)
 		a_deadline_that_is_put_off_does_not_pass,
 		a_session_that_waits_gets_the_new_deadline,
 		a_peer_that_takes_nothing_gets_the_new_write_deadline,
+		a_session_that_waits_for_others_gets_the_new_deadline,
 		buffered_input_may_be_more_than_a_new_line_max,
 		a_lower_outbox_max_holds_for_the_next_write,
 		a_wrong_value_changes_nothing,
