@@ -7,7 +7,6 @@ import errno
 import itertools
 import json
 import os
-import queue
 import socket
 import struct
 import subprocess
@@ -15,7 +14,7 @@ import threading
 import time
 
 from weirtest import (DEADLINE, PythonServer, Server, TestCase, built_with,
-                      main, program, run)
+                      main, program, run, until)
 
 
 def load(where, *options, **kwargs):
@@ -191,33 +190,34 @@ class Losses(TestCase):
     def test_a_server_may_end_what_has_nothing_to_do_in_the_drain(self):
         """All is sent in 100 ms; then the silent connection and the one that
         has its replies are ended, before the other one has any."""
-        accepted, asked = itertools.count(), itertools.count(1)
+        asked, sockets, talkers = itertools.count(1), [], []
         all_sent, has_ended = threading.Event(), threading.Event()
-        silent = queue.SimpleQueue()
 
         def serve(sock):
-            number = next(accepted)
-            if number == 2:
-                silent.put(sock)
-                sock.recv(1)
-                return
             lines = []
+            sockets.append(sock)
             for line in itertools.islice(sock.makefile("rb"), 5):
+                if not lines:
+                    talkers.append(sock)
                 lines.append(line)
-                if number == 0:
+                if sock is talkers[0]:
                     sock.sendall(line)
                 if next(asked) == 10:
                     time.sleep(0.3)  # the plan ends with an interval
                     all_sent.set()
-            all_sent.wait(DEADLINE)
-            if number == 0:
-                silent.get(timeout=DEADLINE).shutdown(socket.SHUT_RDWR)
-                sock.shutdown(socket.SHUT_RDWR)
-                time.sleep(0.1)
-                has_ended.set()
+            if not lines:
                 return
-            has_ended.wait(DEADLINE)
-            sock.sendall(b"".join(lines))
+            all_sent.wait(DEADLINE)
+            if sock is talkers[1]:
+                has_ended.wait(DEADLINE)
+                sock.sendall(b"".join(lines))
+                return
+            until(lambda: len(sockets) == 3, "the silent connection")
+            for other in sockets:
+                if other is not talkers[1]:
+                    other.shutdown(socket.SHUT_RDWR)
+            time.sleep(0.1)
+            has_ended.set()
 
         with PythonServer(serve) as server:
             answer, run = self.load_json(server, "-c", "2", "--idle", "1",
