@@ -231,6 +231,22 @@ class Losses(TestCase):
         self.assertNotIn(b"not kept", answer.stderr)
 
 
+class Seconds(TestCase):
+    @built_with("jansson")
+    def test_a_second_that_ends_with_the_measured_part_ends_once(self):
+        """The client is busy then."""
+        with Server("echo@127.0.0.1:0") as server:
+            for _ in range(5):
+                answer = run("WEIR_CLIENT", "load", server.address(), "-c",
+                             "64", "-P", "16", "-s", "30000", "-d", "1s",
+                             "--json", "-")
+                rows = json.loads(answer.stdout)["seconds"]
+                for row in rows[:-1]:
+                    if row["drain"]:
+                        self.assertGreaterEqual(
+                            row["at_ns"] + row["length_ns"], 2e9, rows)
+
+
 class Threads(TestCase):
     """A run does not depend on which thread has which connection."""
 

@@ -435,11 +435,14 @@ static void say_ready(struct engine *e)
 	pthread_mutex_unlock(&e->control->lock);
 }
 
-static void engine_tick(struct engine *e, int64_t now)
+/* The current interval ends, and so does a second that is due. */
+static bool end_interval(struct engine *e, int64_t now)
 {
-	hand_over(e, now);
+	bool is_handed_over = hand_over(e, now);
+
 	while (e->tick_at <= now)
 		e->tick_at += SECOND;
+	return is_handed_over;
 }
 
 static void engine_begin_measuring(struct engine *e)
@@ -562,9 +565,9 @@ static int64_t run_clock(struct engine *e)
 	if (e->is_ending && now - e->measure_at >= SHARE_MIN)
 		engine_end_measuring(e, now);
 	if (now >= e->end_at && !e->has_ended_part)
-		e->has_ended_part = hand_over(e, now);
+		e->has_ended_part = end_interval(e, now);
 	else if (now >= e->tick_at)
-		engine_tick(e, now);
+		end_interval(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);
 	if (now >= e->send_until)
