@@ -64,6 +64,26 @@ class Relay(TestCase):
             self.assertEqual(status, 0)
             self.assertEqual(counts["completed"], 1)
 
+    def test_a_client_is_told_that_a_stop_has_cut_its_download(self):
+        is_asked = threading.Event()
+
+        def send_a_part(sock):
+            sock.sendall(b"part")
+            sock.recv(8, socket.MSG_WAITALL)
+            is_asked.set()
+            sock.recv(1)
+        with PythonServer(send_a_part) as upstream, \
+                self.serve(upstream.address,
+                           "--drain-timeout", "100ms") as server:
+            client = server.connect()
+            self.assertEqual(client.recv(4, socket.MSG_WAITALL), b"part")
+            client.sendall(b"the rest")
+            self.assertTrue(is_asked.wait(DEADLINE))
+            self.assertEqual(server.stop()[0], 3)
+            with self.assertRaises(ConnectionResetError):
+                client.recv(1)
+            client.close()
+
     def test_an_upstream_may_speak_first(self):
         with PythonServer(lambda sock: sock.sendall(b"welcome")) as upstream, \
                 self.serve(upstream.address, "--access-log", "all") as server:
