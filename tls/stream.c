@@ -82,12 +82,18 @@ static bool has_too_many_records(struct stream *s)
 	return false;
 }
 
+static void fail(struct stream *s, const char *why)
+{
+	s->failed = why;
+	s->is_untold = true;
+}
+
 static bool is_flooded(struct stream *s)
 {
 	if (has_too_many_records(s))
-		s->failed = "too many records without data";
+		fail(s, "too many records without data");
 	else if (wr_buffer_len(&s->layer.out) > UNSENT_BYTES)
-		s->failed = "the peer does not take the answers to its records";
+		fail(s, "the peer does not take the answers to its records");
 	else
 		return false;
 	return true;
@@ -246,9 +252,8 @@ static void note_failure(struct stream *s)
 {
 	if (s->failed)
 		return;
-	s->failed = tls_reason(s->ssl);
+	fail(s, tls_reason(s->ssl));
 	s->layer.failure = tls_failure(s->ssl);
-	s->is_untold = true;
 }
 
 /* Not in an operation of the output: the connection's lock may be held. */

@@ -615,6 +615,7 @@ START_TEST(answers_that_a_client_does_not_take_have_a_bound)
 	tls_abandon(&c);
 	UNTIL(stats(s).ledger.open == 0);
 	ck_assert_uint_eq(stats(s).ledger.failed, 1);
+	UNTIL(log_says(s, "TLS: the peer does not take the answers"));
 	(void)server_stop_and_check(s);
 }
 END_TEST
