@@ -527,13 +527,14 @@ static int join_threads(weir_server *s, int64_t until)
 	struct wr_stop *stop = &s->acceptor.stop;
 	int failure = atomic_load(&s->core.failure);
 	int64_t most_ns = stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS;
-	int64_t own_ns = wr_min_at(until - wr_now_ns(), most_ns);
+	int64_t own_ns = wr_min_at(until - wr_now_ns(), most_ns), joined_ns;
 
 	if (own_ns < WR_JOIN_BUSY_NS)
 		own_ns = WR_JOIN_BUSY_NS;
+	joined_ns = atomic_load(&stop->joined_ns) + own_ns;
 	if (wr_pool_join(&s->pool, own_ns) > 0) {
-		own_ns += atomic_fetch_add(&stop->joined_ns, own_ns);
-		return own_ns < most_ns ? -ETIMEDOUT : -EBUSY;
+		atomic_store(&stop->joined_ns, joined_ns);
+		return joined_ns < most_ns ? -ETIMEDOUT : -EBUSY;
 	}
 	if (failure < 0)
 		return failure;

@@ -47,7 +47,8 @@ struct wr_stop {
 	bool was_given_up;	   /* l: a join gave up */
 	int64_t late_ns;	   /* l: see is_too_late_locked() */
 	int64_t late_looked_at;	   /* l: counted until then */
-	_Atomic int64_t joined_ns; /* joins have waited for threads in vain */
+	_Atomic int64_t joined_ns; /* waits for threads, in vain; those of */
+				   /* several joins at a time are one */
 	bool was_cut;		   /* e: the deadline cut connections */
 	bool is_busy;		   /* e: callbacks ran at the end */
 	struct weir_report report; /* e */

@@ -173,6 +173,41 @@ START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_look)
 }
 END_TEST
 
+static void *join_for_a_moment(void *arg)
+{
+	struct server *s = arg;
+
+	return (void *)(intptr_t)weir_server_join_for(s->weir, NULL, 0, 200);
+}
+
+/* Together they wait for longer than one join would. */
+START_TEST(joins_of_several_threads_wait_for_the_same_time)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
+				  .worker_arg = &gate),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct pollfd end = { .fd = weir_server_fd(s->weir), .events = POLLIN };
+	pthread_t id[12];
+
+	weir_server_stop(s->weir, 200);
+	UNTIL(poll(&end, 1, 0) == 1);
+	for (int i = 0; i < 12; i++)
+		ck_assert_int_eq(
+			pthread_create(&id[i], NULL, join_for_a_moment, s), 0);
+	for (int i = 0; i < 12; i++) {
+		void *rc;
+
+		ck_assert_int_eq(pthread_join(id[i], &rc), 0);
+		ck_assert_int_eq((int)(intptr_t)rc, -ETIMEDOUT);
+	}
+	gate_open(&gate);
+	UNTIL(weir_server_join(s->weir, NULL, 0) == 0);
+	server_join_and_check(s);
+}
+END_TEST
+
 static pthread_key_t key;
 
 static void destructor_waits(void *arg)
@@ -581,6 +616,7 @@ int main(void)
 		a_server_is_freed_though_its_log_sink_waits,
 		a_worker_hook_that_waits_does_not_hold_up_a_join,
 		a_worker_hook_that_waits_does_not_hold_up_a_look,
+		joins_of_several_threads_wait_for_the_same_time,
 		a_destructor_that_waits_does_not_hold_up_a_join,
 		a_server_is_freed_though_a_destructor_waits,
 		time_in_which_the_process_was_stopped_makes_no_stop_late,
