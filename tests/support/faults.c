@@ -5,6 +5,8 @@
  */
 #include "faults.h"
 
+#include "test.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,14 +73,11 @@ static void plan(enum wr_sys_call call, int nth, int error, bool all,
 
 bool skip_with_poll(const char *test, const char *why)
 {
-#ifdef WITH_POLL
-	skip_test("%s: the poller is poll(2): %s", test, why);
-	return true;
-#else
-	(void)test;
-	(void)why;
-	return false;
-#endif
+	bool is_poll = POLLER_WAITS == WR_SYS_poll;
+
+	if (is_poll)
+		skip_test("%s: the poller is poll(2): %s", test, why);
+	return is_poll;
 }
 
 void faults_install(void)
