@@ -206,18 +206,25 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 	e->is_armed = false;
 }
 
-static void evict_for_client(struct wr_accept *a, const struct wr_endpoint *e)
+/* If no client waits, the poller has to report the next one. */
+static void evict_for_client(struct wr_accept *a, struct wr_endpoint *e)
 {
 	struct pollfd fd = { .fd = e->listener.fd, .events = POLLIN };
 	size_t most = (size_t)a->core->config.max_connections;
+	int waiting;
 
 	if (a->core->config.evict_ms == WEIR_NEVER)
 		return;
-	if (!is_server_full(a, e))
+	if (!is_server_full(a, e)) {
 		a->evict.wait_at = 0;
-	else if (wr_sys_poll(&fd, 1, 0) > 0)
+		return;
+	}
+	waiting = wr_sys_poll(&fd, 1, 0);
+	if (waiting > 0)
 		wr_evict_one(&a->evict, &e->service,
 			     kept_from(a, e, WR_PLACE_SERVER, most));
+	else if (waiting == 0)
+		e->may_have_more = false;
 }
 
 /* Once it is armed again, the poller reports clients that wait. */

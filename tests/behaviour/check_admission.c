@@ -506,6 +506,25 @@ START_TEST(a_full_server_ends_the_longest_idle_for_a_client_that_waits)
 }
 END_TEST
 
+/* None waits for as long as the acceptor sleeps if nothing happens. */
+START_TEST(a_client_that_finds_the_server_full_is_noticed_at_once)
+{
+	int64_t began_at = now_ms();
+
+	for (int i = 0; i < 8; i++) {
+		struct server *s = serve(full_config(WEIR_HOLD),
+					 WEIR_SERVICE(.readable = echo_lines,
+						      .expired = say_too_idle));
+		struct client *c[PLACES];
+
+		fill(s, c);
+		client_open_and_echo(s, "hello\n");
+		server_stop_and_check(s);
+	}
+	ck_assert_int_lt(now_ms() - began_at, 20000 * slowness());
+}
+END_TEST
+
 static int echo_after_waits(weir_conn *c, void *arg)
 {
 	struct weir_poll own = { c, WEIR_POLL_INPUT, 0 };
@@ -1164,6 +1183,7 @@ int main(void)
 		clients_that_send_nothing_cause_early_refusals,
 		clients_whose_bytes_are_passed_on_cause_no_early_refusals,
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
+		a_client_that_finds_the_server_full_is_noticed_at_once,
 		a_session_that_waits_is_ended_too,
 		a_session_that_is_asked_to_end_is_given_its_input_first,
 		a_relay_whose_output_is_unsent_is_not_idle,
