@@ -19,9 +19,11 @@ static int wanted_locked(const struct wr_accept *a, const struct wr_endpoint *e)
 
 	if (a->is_sealed)
 		return -ESHUTDOWN;
-	if (fd < 0)
+	if (fd == -1)
 		return -EINVAL;
-	return atomic_load(&e->is_unwanted) ? -EALREADY : fd;
+	return fd == WR_LISTENER_CLOSING || atomic_load(&e->is_unwanted)
+		       ? -EALREADY
+		       : fd;
 }
 
 int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e)

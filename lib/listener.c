@@ -499,8 +499,10 @@ void wr_listener_close(struct wr_listener *l)
 	 */
 	if (l->is_ending)
 		(void)wr_sys_shutdown(fd, SHUT_RDWR);
-	l->fd = -1; /* the number may be another file's after the close */
+	/* The number may be another file's after the close. */
+	l->fd = WR_LISTENER_CLOSING;
 	wr_sys_close(fd);
+	l->fd = -1;
 }
 
 int wr_listener_address(const struct wr_listener *l, char *buf, size_t cap)

@@ -9,8 +9,11 @@
 
 #include "address.h"
 
+/* Instead of a descriptor during close(2): its address is still in use. */
+#define WR_LISTENER_CLOSING (-2)
+
 struct wr_listener {
-	_Atomic int fd;		/* -1: closed */
+	_Atomic int fd;		/* -1: closed; WR_LISTENER_CLOSING */
 	_Atomic bool is_shared; /* with other programs: it is only closed */
 	bool is_tcp;
 	bool is_ending; /* TCP: fenced; ends in children, too */

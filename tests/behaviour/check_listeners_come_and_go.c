@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -119,6 +120,55 @@ START_TEST(a_closed_listener_refuses_and_open_connections_go_on)
 	ck_assert_int_eq(server_listen(s, address, ECHO), id + 1);
 	echo_at(address);
 	ck_assert_int_eq(weir_server_listener_fd(s->weir, id), -EINVAL);
+	server_stop_and_check(s);
+}
+END_TEST
+
+#define SETS 10
+
+/* Its close(2) takes long: the kernel has to remove it from all sets. */
+static int listen_at_slow_descriptor(struct server *s, const char *where,
+				     const int *sets)
+{
+	int id = server_listen(s, where, ECHO);
+	int fd = weir_server_listener_fd(s->weir, id);
+
+	/* Each number of a copy counts as a descriptor of its own. */
+	for (int copy = 100; copy < 1000; copy++) {
+		struct epoll_event event = { .events = EPOLLIN };
+
+		copy = fcntl(fd, F_DUPFD_CLOEXEC, copy);
+		ck_assert_int_ge(copy, 0);
+		for (int i = 0; i < SETS; i++)
+			ck_assert_int_eq(
+				epoll_ctl(sets[i], EPOLL_CTL_ADD, copy, &event),
+				0);
+		close(copy);
+	}
+	return id;
+}
+
+START_TEST(the_address_of_a_closed_listener_is_free)
+{
+	struct server *s = serve(NULL, ECHO);
+	char where[160] = "127.0.0.1:0";
+	int sets[SETS];
+
+	for (int i = 0; i < SETS; i++) {
+		sets[i] = epoll_create1(EPOLL_CLOEXEC);
+		ck_assert_int_ge(sets[i], 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		int id = listen_at_slow_descriptor(s, where, sets), rc;
+
+		server_address(s, id, where, sizeof(where));
+		ck_assert_int_eq(weir_server_unlisten(s->weir, id), 0);
+		while ((rc = weir_server_listener_fd(s->weir, id)) == -EALREADY)
+			;
+		ck_assert_int_eq(rc, -EINVAL);
+	}
+	for (int i = 0; i < SETS; i++)
+		close(sets[i]);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -590,6 +640,7 @@ int main(void)
 		a_listener_is_added_while_the_server_serves,
 		a_callback_adds_a_listener,
 		a_closed_listener_refuses_and_open_connections_go_on,
+		the_address_of_a_closed_listener_is_free,
 		a_server_may_be_without_listeners,
 		the_path_of_a_unix_socket_goes_with_its_listener,
 		a_close_under_load_loses_no_client,
