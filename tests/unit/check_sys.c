@@ -241,6 +241,7 @@ START_TEST(a_thread_takes_no_signals_of_the_process)
 	struct birth birth;
 	pthread_t thread;
 	size_t i;
+	int rc;
 
 	pthread_sigmask(SIG_SETMASK, NULL, &before);
 	ck_assert_int_eq(wr_sys_thread_create(&thread, 1 << 20,
@@ -255,9 +256,9 @@ START_TEST(a_thread_takes_no_signals_of_the_process)
 	ck_assert_uint_lt(birth.stack_size, 2 << 20);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	ck_assert(masks_are_equal(&before, &after));
-	ck_assert_int_eq(wr_sys_thread_create(&thread, SIZE_MAX / 8 * 7,
-					      thread_looks_at_itself, NULL),
-			 -EAGAIN);
+	rc = wr_sys_thread_create(&thread, SIZE_MAX / 8 * 7,
+				  thread_looks_at_itself, NULL);
+	ck_assert_msg(rc == -EAGAIN || rc == -EINVAL, "%d", rc); /* by libc */
 }
 END_TEST
 
