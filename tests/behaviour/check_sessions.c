@@ -178,26 +178,37 @@ static const char *what_moved(const struct identity *before,
 	return "some";
 }
 
+/* It may stay locked until its thread ends, and so must stay in memory. */
+static pthread_mutex_t *new_lock(void)
+{
+	static pthread_mutex_t locks[1000];
+	static atomic_int count;
+	pthread_mutexattr_t checks;
+	int i = atomic_fetch_add(&count, 1);
+
+	ck_assert_int_lt(i, 1000);
+	pthread_mutexattr_init(&checks);
+	pthread_mutexattr_settype(&checks, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(&locks[i], &checks);
+	pthread_mutex_lock(&locks[i]);
+	return &locks[i];
+}
+
 /* "wait" holds the worker; every line is answered with what has moved. */
 static int tell_what_moved(weir_conn *c, void *arg)
 {
-	pthread_mutexattr_t checks;
 	char line[64];
 	ssize_t n;
 
 	(void)arg;
-	pthread_mutexattr_init(&checks);
-	pthread_mutexattr_settype(&checks, PTHREAD_MUTEX_ERRORCHECK);
 	for (;;) {
 		const struct identity before = identity_now();
 		const struct identity *kept = own_now();
-		pthread_mutex_t lock;
+		pthread_mutex_t *lock = new_lock();
 		const char *moved;
 
-		pthread_mutex_init(&lock, &checks);
-		pthread_mutex_lock(&lock);
 		n = weir_conn_read_line(c, line, sizeof(line));
-		moved = what_moved(&before, kept, &lock);
+		moved = what_moved(&before, kept, lock);
 		if (n <= 0)
 			return (int)n;
 		if (strcmp(line, "wait\n") == 0) {
