@@ -363,6 +363,12 @@ static void count_accepted(const struct wr_accept *a,
 }
 
 /* Needs wr_table_prepare(). */
+/* The program may set SO_LINGER: on the client, or on the listener before. */
+static bool may_linger(const struct wr_endpoint *e)
+{
+	return e->service.set.admit != NULL || e->listener.is_shared;
+}
+
 static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint,
 				   const struct newcomer *new)
@@ -380,6 +386,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 		c->peer.len = (uint8_t) new->peer_len;
 	}
 	c->peer.source = new->source;
+	c->may_block_close = may_linger(endpoint);
 	c->is_unproven = true;
 	atomic_fetch_add(&a->core->admission.unproven, 1);
 	wr_conn_move(c, stats, WR_CONN_QUEUED);
@@ -499,6 +506,8 @@ static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
 	for (int i = 0; i < 64; i++)
 		if (wr_sys_recv(new->fd, waste, sizeof(waste), 0) <= 0)
 			break;
+	if (may_linger(endpoint))
+		wr_sys_forget_linger(new->fd);
 	wr_sys_close(new->fd);
 }
 

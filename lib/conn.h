@@ -229,7 +229,7 @@ struct weir_conn {
 	bool is_unproven : 1;	   /* o: no message was given yet */
 	bool is_evicted : 1;	   /* o: it ends to make room */
 	bool has_no_place : 1;	   /* o: it counts against no limit */
-	bool may_block_close : 1;  /* o: the program may set SO_LINGER */
+	bool may_block_close : 1;  /* o: SO_LINGER may be set */
 	bool shares_data;	   /* l: data lives as long as references */
 	bool is_relayed;	   /* l: see wr_conn_set_relayed() */
 	_Atomic uint8_t eviction;  /* a: enum wr_eviction */

@@ -524,6 +524,35 @@ START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
 }
 END_TEST
 
+START_TEST(a_close_does_not_wait_because_a_listener_gets_so_linger)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = write_and_end));
+
+	ck_assert_int_eq(setsockopt(weir_server_listener_fd(s->weir, 0),
+				    SOL_SOCKET, SO_LINGER, &for_long,
+				    sizeof(for_long)),
+			 0);
+	stop_with_slow_peers(s);
+}
+END_TEST
+
+static int admit_with_so_linger(int fd, const struct sockaddr *peer,
+				socklen_t peer_len, void *arg)
+{
+	(void)peer, (void)peer_len, (void)arg;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &for_long,
+			  sizeof(for_long));
+}
+
+START_TEST(a_close_does_not_wait_because_a_client_was_admitted_with_so_linger)
+{
+	stop_with_slow_peers(
+		serve(NULL, WEIR_SERVICE(.admit = admit_with_so_linger,
+					 .readable = write_and_end)));
+}
+END_TEST
+
 START_TEST(a_close_does_not_wait_because_an_adopted_socket_had_so_linger)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
@@ -623,6 +652,8 @@ int main(void)
 		time_in_which_the_process_was_stopped_makes_no_callback_stuck,
 		a_close_does_not_wait_because_the_program_set_so_linger,
 		a_close_does_not_wait_because_a_listener_had_so_linger,
+		a_close_does_not_wait_because_a_listener_gets_so_linger,
+		a_close_does_not_wait_because_a_client_was_admitted_with_so_linger,
 		a_close_does_not_wait_because_an_adopted_socket_had_so_linger,
 		a_peer_that_goes_on_sending_does_not_set_the_length_of_a_stop);
 }
