@@ -77,6 +77,8 @@ static int send_file(weir_conn *c, const char *path)
 	if (rc == 0)
 		rc = weir_conn_sendfile(c, fd, 0, len);
 	close(fd);
+	if (rc == 0) /* a client that reads at once tells the two apart */
+		rc = weir_conn_flush(c);
 	return rc < 0 ? rc : weir_conn_write(c, thanks, sizeof(thanks) - 1);
 }
 
