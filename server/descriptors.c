@@ -40,7 +40,8 @@ void descriptors_allow(const struct options *o, const struct listeners *l)
 	if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 		limit = raised;
 	if (limit.rlim_cur < need)
-		journal(WEIR_LOG_WARNING,
+		journal(o->has_max_connections ? WEIR_LOG_WARNING
+					       : WEIR_LOG_INFO,
 			"%llu descriptors are allowed, %llu are needed for %d "
 			"connections and %d workers; raise the limit or lower "
 			"--max-connections",

@@ -579,6 +579,7 @@ static bool apply_limit(struct options *o, int key)
 	case 'q':
 		return parse_opt_number("queue", key, &o->config.queue_length);
 	case 'm':
+		o->has_max_connections = true;
 		return parse_opt_number("max-connections", key,
 					&o->config.max_connections);
 	case 't':

@@ -60,6 +60,7 @@ struct options {
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;
 	bool has_workers;
+	bool has_max_connections;
 };
 
 /*

@@ -242,6 +242,12 @@ class Descriptors(Broken):
                 client.close()
             self.assertEqual(server.stop()[0], 0)
 
+    def test_nobody_is_warned_of_a_default(self):
+        with Server("-w", "2", **self.limited(64, 64)) as server:
+            server.logs(rb" info 64 descriptors are allowed, \d+ are needed "
+                        rb"for 10000 connections and 2 workers; ")
+            self.assertEqual(server.stop()[0], 0)
+
     def test_too_few_are_told_if_the_limit_stays(self):
         with Server("-w", "2", "-m", "100", env=self.broken(BROKEN_LIMIT="1"),
                     **self.limited(64, 4096)) as server:
