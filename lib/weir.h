@@ -801,7 +801,8 @@ WEIR_API int weir_server_new(weir_server **ret,
  * Add a listener with its own service; a server that runs accepts from it at
  * once.  where is "host:port", ":port" (all interfaces, IPv6 and IPv4),
  * "[v6]:port", "unix:/path", "unix:@abstract" or "fd:N" (an inherited listening
- * socket, which the server then owns).  Port 0 picks a free port.
+ * socket, which the server then owns).  Port 0 picks a free port.  The socket
+ * of "fd:N" becomes non-blocking, also for other programs that hold it.
  *
  * A host name is looked up for at most 30 s.  A request to stop, from another
  * thread or a signal handler, ends the wait, after its lame duck if it has one.
@@ -1802,10 +1803,11 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
 
 /*
  * Connect to where within timeout_ms (0: 30,000).  where is an address as for
- * weir_server_listen(), with "fd:N" for a connected stream socket.  A name may
- * have several addresses; the first 64 are tried, IPv6 and IPv4 alternating.
- * If one has not answered after 250 ms, the next is tried beside it; the first
- * that connects is used.
+ * weir_server_listen(), with "fd:N" for a connected stream socket.  That
+ * becomes non-blocking, also for other programs that hold it.  A name may have
+ * several addresses; the first 64 are tried, IPv6 and IPv4 alternating.  If one
+ * has not answered after 250 ms, the next is tried beside it; the first that
+ * connects is used.
  *
  * Use the input, output and property calls on the connection; its reads wait.
  * Its line_max is 1 MiB, its outbox_mark 256 KiB.  It has no deadlines until
