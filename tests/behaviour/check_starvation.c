@@ -49,12 +49,14 @@ static void one_exchange(struct client *c)
 START_TEST(five_thousand_silent_peers_starve_nobody)
 {
 	struct client_group *silent, *half_sent, *talkers;
+	struct process_state without, with;
 	struct client *newcomer;
 	struct server *s;
 
 	if (!may_open(2 * (SILENT + HALF_SENT + TALKERS) + 200))
 		return;
 	s = serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
+	process_state_take(&without);
 	silent = group_open(s, SILENT);
 	half_sent = group_open(s, HALF_SENT);
 	talkers = group_open(s, TALKERS);
@@ -66,6 +68,8 @@ START_TEST(five_thousand_silent_peers_starve_nobody)
 	}
 	newcomer = client_open(s);
 	one_exchange(newcomer);
+	process_state_take(&with);
+	ck_assert_int_eq(with.threads, without.threads);
 	/* All of that while the others were connected. */
 	ck_assert_uint_eq(stats(s).ledger.open,
 			  SILENT + HALF_SENT + TALKERS + 1);
