@@ -526,8 +526,7 @@ END_TEST
 
 START_TEST(a_close_does_not_wait_because_a_listener_gets_so_linger)
 {
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = write_and_end));
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = write_and_end));
 
 	ck_assert_int_eq(setsockopt(weir_server_listener_fd(s->weir, 0),
 				    SOL_SOCKET, SO_LINGER, &for_long,
