@@ -11,7 +11,7 @@ git -C "$srcdir" rev-parse >/dev/null 2>&1 || {
 made=$(printf '%s\n' 'include Makefile' 'made:' \
 	'	@echo $(bin_PROGRAMS) $(check_PROGRAMS) $(long_programs) \
 		$(long_helpers) $(EXTRA_PROGRAMS) $(lib_LTLIBRARIES) $(CLEANFILES)' |
-	make -s -f - made) || exit 1
+	MAKEFLAGS= make -s -f - made) || exit 1
 rc=0
 for file in $made; do
 	git -C "$srcdir" check-ignore -q --no-index "$file" || {
