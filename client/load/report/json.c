@@ -21,6 +21,7 @@
 
 #ifdef HAVE_JANSSON
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -291,15 +292,14 @@ static json_t *spectrum(const struct histogram *h)
 {
 	json_t *list = json_array();
 	double percent = 0, last = 100 - 100 / (double)h->total;
-	double before = -1;
 	bool is_last = false;
 
 	while (list && !is_last) {
 		json_int_t value;
 
-		/* A step that is too small is lost in rounding. */
-		is_last = percent > last || percent == before;
-		before = percent;
+		/* The next steps could be lost in rounding. */
+		is_last = percent > last ||
+			  100 - percent < 100 * TICKS * DBL_EPSILON;
 		if (is_last)
 			percent = 100;
 		value = histogram_percentile(h, percent);
