@@ -110,6 +110,14 @@ static void wait_at_exit(void *arg, int index)
 	gate_wait(arg);
 }
 
+/* Its workers do not end before the gate opens. */
+static struct server *serve_with_lasting_workers(struct gate *gate)
+{
+	return serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
+				 .worker_arg = gate),
+		     WEIR_SERVICE(.readable = echo_lines));
+}
+
 static struct weir_stats stats_at_once(struct server *s)
 {
 	int64_t began_at = now_ms();
@@ -139,10 +147,7 @@ static void stop_of_lasting_workers(struct server *s, struct gate *gate)
 START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_join)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
-				  .worker_arg = &gate),
-		      WEIR_SERVICE(.readable = echo_lines));
+	struct server *s = serve_with_lasting_workers(&gate);
 
 	stop_of_lasting_workers(s, &gate);
 }
@@ -151,10 +156,7 @@ END_TEST
 START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_look)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
-				  .worker_arg = &gate),
-		      WEIR_SERVICE(.readable = echo_lines));
+	struct server *s = serve_with_lasting_workers(&gate);
 	struct pollfd end = { .fd = weir_server_fd(s->weir), .events = POLLIN };
 	struct weir_report report = { .stuck = 7 };
 
@@ -184,10 +186,7 @@ static void *join_for_a_moment(void *arg)
 START_TEST(joins_of_several_threads_wait_for_the_same_time)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
-				  .worker_arg = &gate),
-		      WEIR_SERVICE(.readable = echo_lines));
+	struct server *s = serve_with_lasting_workers(&gate);
 	struct pollfd end = { .fd = weir_server_fd(s->weir), .events = POLLIN };
 	pthread_t id[12];
 
