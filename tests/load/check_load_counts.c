@@ -104,10 +104,9 @@ END_TEST
 START_TEST(an_interruption_ends_the_draining)
 {
 	struct script script = { .service = SERVE_NOTHING };
-	struct plan plan = PLAN(.depth = 8, .duration_ns = SECOND / 10);
+	struct plan plan = PLAN(.depth = 8, .duration_ns = SECOND / 2);
 	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
-	struct result r =
-		run_interrupted(s, &plan, (uint64_t)32 * 64, SECOND / 2);
+	struct result r = run_interrupted(s, &plan, (uint64_t)32 * 64, SECOND);
 
 	EXPECT_COUNTS(&r, .planned = 32, .sent = 32, .open = 32);
 	ck_assert_int_eq(r.connections.starved, 4);
@@ -377,7 +376,7 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 }
 END_TEST
 
-#define DRAIN_CPU_NS   SECOND
+#define DRAIN_CPU_NS   (SECOND / 2)
 #define DRAIN_SWITCHES 10000
 
 static long switches_of_thread(void)
