@@ -213,7 +213,7 @@ static void evict_for_client(struct wr_accept *a, struct wr_endpoint *e)
 	size_t most = (size_t)a->core->config.max_connections;
 	int waiting;
 
-	if (a->core->config.evict_ms == WEIR_NEVER)
+	if (a->core->config.evict_ms == WEIR_NEVER || e->listener.is_shut)
 		return;
 	if (!is_server_full(a, e)) {
 		a->evict.wait_at = 0;
@@ -362,13 +362,13 @@ static void count_accepted(const struct wr_accept *a,
 		endpoint->fence.owed--;
 }
 
-/* Needs wr_table_prepare(). */
 /* The program may set SO_LINGER: on the client, or on the listener before. */
 static bool may_linger(const struct wr_endpoint *e)
 {
-	return e->service.set.admit != NULL || e->listener.is_shared;
+	return e->service.set.admit != NULL || e->listener.was_shared;
 }
 
+/* Needs wr_table_prepare(). */
 static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint,
 				   const struct newcomer *new)

@@ -45,7 +45,7 @@ int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e)
 	wr_lock(&a->core->lock);
 	rc = wanted_locked(a, e);
 	if (rc >= 0)
-		atomic_store(&e->listener.is_shared, true);
+		e->listener.is_shared = e->listener.was_shared = true;
 	wr_unlock(&a->core->lock);
 	return rc;
 }

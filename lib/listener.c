@@ -371,7 +371,7 @@ static int take_inherited(struct wr_listener *l, int fd)
 	if (rc < 0)
 		return rc;
 	l->fd = fd;
-	l->is_shared = true;
+	l->is_shared = l->was_shared = true;
 	l->is_tcp = is_tcp;
 	return 0;
 }

@@ -15,6 +15,7 @@
 struct wr_listener {
 	_Atomic int fd;		/* -1: closed; WR_LISTENER_CLOSING */
 	_Atomic bool is_shared; /* with other programs: it is only closed */
+	_Atomic bool was_shared;
 	bool is_tcp;
 	bool is_ending; /* TCP: fenced; ends in children, too */
 	bool is_shut;	/* Unix: shut down; close it once empty */

@@ -175,10 +175,15 @@ START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_look)
 }
 END_TEST
 
+#define JOINERS 12
+
+static pthread_barrier_t all_join;
+
 static void *join_for_a_moment(void *arg)
 {
 	struct server *s = arg;
 
+	pthread_barrier_wait(&all_join);
 	return (void *)(intptr_t)weir_server_join_for(s->weir, NULL, 0, 200);
 }
 
@@ -188,14 +193,16 @@ START_TEST(joins_of_several_threads_wait_for_the_same_time)
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_with_lasting_workers(&gate);
 	struct pollfd end = { .fd = weir_server_fd(s->weir), .events = POLLIN };
-	pthread_t id[12];
+	pthread_t id[JOINERS];
 
-	weir_server_stop(s->weir, 200);
-	UNTIL(poll(&end, 1, 0) == 1);
-	for (int i = 0; i < 12; i++)
+	pthread_barrier_init(&all_join, NULL, JOINERS + 1);
+	for (int i = 0; i < JOINERS; i++)
 		ck_assert_int_eq(
 			pthread_create(&id[i], NULL, join_for_a_moment, s), 0);
-	for (int i = 0; i < 12; i++) {
+	weir_server_stop(s->weir, 200);
+	UNTIL(poll(&end, 1, 0) == 1);
+	pthread_barrier_wait(&all_join);
+	for (int i = 0; i < JOINERS; i++) {
 		void *rc;
 
 		ck_assert_int_eq(pthread_join(id[i], &rc), 0);
@@ -523,7 +530,7 @@ START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
 }
 END_TEST
 
-START_TEST(a_close_does_not_wait_because_a_listener_gets_so_linger)
+static void stop_after_so_linger(bool is_owned_again)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = write_and_end));
 
@@ -531,7 +538,15 @@ START_TEST(a_close_does_not_wait_because_a_listener_gets_so_linger)
 				    SOL_SOCKET, SO_LINGER, &for_long,
 				    sizeof(for_long)),
 			 0);
+	if (is_owned_again)
+		ck_assert_int_eq(weir_server_own_listener(s->weir, 0), 0);
 	stop_with_slow_peers(s);
+}
+
+START_TEST(a_close_does_not_wait_because_a_listener_gets_so_linger)
+{
+	stop_after_so_linger(false);
+	stop_after_so_linger(true);
 }
 END_TEST
 
