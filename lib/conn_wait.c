@@ -130,19 +130,21 @@ static int wait_on_worker(struct weir_conn *c, const struct wr_other *o,
 {
 	struct pollfd *own = &fds[count];
 	int sent = WR_FLUSH_DONE, rc;
+	uint32_t posted;
 	int64_t at;
 
 	/* "A waiting session is woken" (conn_input.c) */
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	if (wr_conn_has_output(c))
 		sent = c->ctx->flush(c);
-	c->events |= wr_owner_fetch(&c->owner) & (WR_EV_CLOSE | WR_EV_WAKE);
+	posted = wr_owner_fetch(&c->owner);
+	c->events |= posted & (WR_EV_CLOSE | WR_EV_WAKE);
 	c->ctx->now = wr_now_ns();
 	at = sent == WR_FLUSH_YIELDED ? c->ctx->now : wr_conn_other_at(c, o);
 	*own = (struct pollfd){ .fd = c->fd,
 				.events = wr_conn_output_event(c) };
 	rc = wr_conn_check_other(c, o);
-	if (rc == 0)
+	if (rc == 0 && !(posted & WR_EV_DEADLINE)) /* o is still true */
 		rc = sleep_in_poll(c->ctx, fds,
 				   count + (sent == WR_FLUSH_STALLED), at);
 	if (sent == WR_FLUSH_STALLED && own->revents & POLLIN)

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base.h"
+#include "conn.h"
 #include "faults.h"
 #include "listener.h"
 #include "poller.h"
@@ -31,6 +32,7 @@ static struct hold acceptor_has_looked;	    /* at the poller */
 static struct hold acceptor_fences;	    /* a listener; see below */
 static struct hold second_waits;	    /* is about to, see below */
 static struct hold second_looks;	    /* between two looks for work */
+static struct hold session_sleeps;	    /* has read its deadlines */
 
 static _Thread_local bool is_woken;
 static _Thread_local bool is_second;
@@ -156,6 +158,11 @@ int __wrap_wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __real_wr_listener_fence(struct wr_listener *l);
 int __wrap_wr_listener_fence(struct wr_listener *l);
 
+int __real_wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
+			      struct pollfd *fds, int count);
+int __wrap_wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
+			      struct pollfd *fds, int count);
+
 struct wr_stats;
 void __real_wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 void __wrap_wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
@@ -200,6 +207,13 @@ int __wrap_wr_listener_fence(struct wr_listener *l)
 {
 	held_at(&acceptor_fences);
 	return atomic_load(&fence_is_none) ? 0 : __real_wr_listener_fence(l);
+}
+
+int __wrap_wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
+			      struct pollfd *fds, int count)
+{
+	held_at(&session_sleeps);
+	return __real_wr_conn_wait_other(c, o, fds, count);
 }
 
 /* No callback counts as slow: each may have been preempted. */
@@ -555,6 +569,39 @@ START_TEST(a_client_that_connects_after_a_change_meets_the_new_values)
 	client_close(c);
 	client_expect(held, "held\n");
 	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_limit, 1);
+}
+END_TEST
+
+static int wait_for_input(weir_conn *c, void *arg)
+{
+	struct weir_poll own = { .conn = c, .events = WEIR_POLL_INPUT };
+	int rc = weir_conn_wait(&own, 1, WEIR_NEVER);
+
+	(void)arg;
+	return rc < 0 ? rc : 0;
+}
+
+#define WAITS_FOR_INPUT                                                        \
+	.session = wait_for_input, .speaks_first = 1, .session_on_worker = 1,  \
+	.first_byte_ms = WEIR_NEVER, .idle_ms = WEIR_NEVER
+
+/* The worker has read the old deadlines, and cannot be woken yet. */
+START_TEST(a_session_that_is_about_to_sleep_gets_the_new_deadline)
+{
+	struct server *s;
+
+	hold_set(&session_sleeps);
+	s = serve_workers(1, WEIR_SERVICE(WAITS_FOR_INPUT));
+	client_open(s);
+	UNTIL(is_held_at(&session_sleeps));
+	ck_assert_int_eq(
+		weir_server_configure_service(
+			s->weir, 0,
+			WEIR_SERVICE(WAITS_FOR_INPUT, .lifetime_ms = 1)),
+		0);
+	let_go(&session_sleeps);
+	UNTIL(stats(s).ledger.timed_out == 1);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -929,6 +976,7 @@ int main(void)
 		a_listener_that_is_added_wakes_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		a_client_that_connects_after_a_change_meets_the_new_values,
+		a_session_that_is_about_to_sleep_gets_the_new_deadline,
 		a_write_that_was_sent_in_part_is_kept_at_a_lower_total,
 		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
 		a_walk_does_not_show_a_connection_that_has_just_ended,
