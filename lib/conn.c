@@ -244,6 +244,11 @@ bool wr_conn_take_timer(struct weir_conn *c)
 	return true;
 }
 
+bool wr_conn_is_mid(const struct weir_conn *c)
+{
+	return c->in.message_at != 0 || c->layered == WR_LAYER_WANTED;
+}
+
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
 {
 	int64_t since = atomic_load(&c->core->drain_began_at);

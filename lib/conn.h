@@ -391,6 +391,8 @@ bool wr_conn_has_outlived(const struct weir_conn *c);
  * (is_mid).  0: do not wait.
  */
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
+/* Of a message, or of a handshake. */
+bool wr_conn_is_mid(const struct weir_conn *c);
 
 /* True: its timer has passed, and is off now. */
 bool wr_conn_take_timer(struct weir_conn *c);

@@ -369,7 +369,7 @@ static bool is_answered(struct weir_conn *c)
 
 static int wait_input(struct weir_conn *c)
 {
-	bool is_mid = c->in.message_at != 0;
+	bool is_mid = wr_conn_is_mid(c);
 
 	for (;;) {
 		int rc = take_wait_events(c), got;

@@ -176,6 +176,8 @@ static enum step go_on_closing(struct weir_conn *c)
 		(void)note_error(c, rc);
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
+	if (rc == -ESHUTDOWN) /* a handshake that a stop has ended */
+		return end_now(c, c->cause);
 	if (rc < 0) {
 		/* the handler's error is logged already */
 		if (c->out.file_error || c->cause != WEIR_END_ERROR)
@@ -1099,7 +1101,10 @@ static enum step go_on_without_layer(struct weir_conn *c)
 	return end ? end_now(c, end) : STEP_PARK;
 }
 
-/* An error is for the session: its connection does not end while it runs. */
+/*
+ * The end of the handshake, or an error, ends the wait of the session.  The
+ * connection does not end while the session runs.
+ */
 static enum step go_on_for_session(struct weir_conn *c)
 {
 	if (!has_step(c) || c->in.error)
@@ -1123,8 +1128,10 @@ static enum step go_on_layer(struct weir_conn *c)
 {
 	enum step step = STEP_ON;
 
+	if (c->layered == WR_LAYER_WANTED && c->coro)
+		return go_on_for_session(c);
 	if (c->layered == WR_LAYER_WANTED)
-		step = c->coro ? go_on_for_session(c) : go_on_without_layer(c);
+		step = go_on_without_layer(c);
 	if (step == STEP_ON && c->layered == WR_LAYER_UP && wants_input(c))
 		c->in.is_ready = wr_layer_look(c) != WR_LOOK_NOTHING;
 	return step;

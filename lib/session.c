@@ -133,11 +133,11 @@ static bool is_deadline_due(struct weir_conn *c)
 	return found == 0;
 }
 
-/* It has waited long enough for a first or an incomplete message. */
+/* For a first or an incomplete message, or a handshake. */
 static bool is_drained(struct weir_conn *c)
 {
 	return wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
-	       c->ctx->now >= wr_conn_drain_until(c, c->in.message_at != 0) &&
+	       c->ctx->now >= wr_conn_drain_until(c, wr_conn_is_mid(c)) &&
 	       wr_conn_input_find(c) == 0;
 }
 

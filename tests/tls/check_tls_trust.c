@@ -1105,6 +1105,7 @@ static int start_then_echo(weir_conn *c, void *arg)
 			rc = weir_conn_start_tls(c, late_tls, NULL);
 		if (rc < 0 || arg)
 			return rc < 0 ? rc : WEIR_AGAIN;
+		rc = weir_conn_write(c, "welcome\n", 8);
 	}
 	return rc < 0 ? rc : (int)n;
 }
@@ -1142,6 +1143,8 @@ START_TEST(tls_begins_in_mid_connection)
 		ck_assert_int_eq(write(c.fd, "plain\nSTARTTLS\n", 15), 15);
 		expect_clear(c.fd, "plain\ngo on\n");
 		ck_assert_int_eq(tls_shake(&c), 1);
+		if (kind > 0)
+			tls_expect(&c, "welcome\n", 8);
 		for (int i = 0; i < 5; i++)
 			tls_expect_echo(&c, "secret\n");
 		/* it has begun already */
@@ -1150,6 +1153,121 @@ START_TEST(tls_begins_in_mid_connection)
 		tls_abandon(&c);
 		r = server_stop_and_check(s);
 		ck_assert_uint_eq(r.ledger.accepted, 1);
+	}
+	weir_tls_free(late_tls);
+}
+END_TEST
+
+static int ask_for_tls(weir_conn *c, void *arg)
+{
+	char line[16];
+	int rc = weir_conn_write(c, "STARTTLS\n", 9);
+
+	if (rc == 0 && weir_conn_read_line(c, line, sizeof(line)) > 0)
+		rc = weir_conn_start_tls(c, arg, "a.example");
+	if (rc == 0)
+		rc = weir_conn_write(c, "hello\n", 6);
+	if (rc == 0 && weir_conn_read_line(c, line, sizeof(line)) == 6)
+		atomic_fetch_add(&answered, 1);
+	return rc < 0 ? rc : WEIR_CLOSE;
+}
+
+/* The server has nothing to say until the client has asked. */
+START_TEST(a_session_that_dials_speaks_first_by_tls)
+{
+	weir_tls *trusting = tls_client(NULL);
+
+	late_tls = tls_server("a");
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct weir_service service;
+		struct weir_report r;
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = start_then_echo,
+						 .arg = late_tls));
+
+		atomic_store(&answered, 0);
+		weir_service_init(&service, sizeof(service));
+		service.session = ask_for_tls;
+		service.session_on_worker = on_worker;
+		service.speaks_first = 1;
+		service.arg = trusting;
+		ck_assert_int_eq(weir_server_dial(s->weir, NULL, s->address, 0,
+						  &service),
+				 0);
+		UNTIL(atomic_load(&answered) == 1 && stats(s).ledger.open == 0);
+		r = server_stop_and_check(s);
+		ck_assert_uint_eq(r.ledger.completed, 2);
+	}
+	weir_tls_free(late_tls);
+	weir_tls_free(trusting);
+}
+END_TEST
+
+/* One that is idle after its handshake, and one in the middle of it. */
+static void stop_with_starttls(bool on_worker, bool is_half)
+{
+	const char half[] = "STARTTLS\n\x16\x03\x01\x02";
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = start_then_echo,
+					 .session_on_worker = on_worker));
+	struct tls_client c = tls_connect(s, NULL);
+	struct weir_report r;
+
+	ck_assert_int_eq(write(c.fd, half, is_half ? 13 : 9), is_half ? 13 : 9);
+	expect_clear(c.fd, "go on\n");
+	if (!is_half) {
+		ck_assert_int_eq(tls_shake(&c), 1);
+		tls_expect(&c, "welcome\n", 8);
+	}
+	weir_server_stop(s->weir, 10000);
+	if (!is_half)
+		tls_expect_end(&c);
+	UNTIL(stats(s).ledger.open == 0);
+	tls_abandon(&c);
+	r = server_join_and_check(s);
+	expect_stop_on_time(&r, 1000);
+	ck_assert_uint_eq(r.ledger.completed, 1);
+}
+
+START_TEST(a_stop_ends_connections_with_starttls_well)
+{
+	late_tls = tls_server("a");
+	for (int i = 0; i < 4; i++)
+		stop_with_starttls(i & 1, i & 2);
+	weir_tls_free(late_tls);
+}
+END_TEST
+
+static bool ends_handshake_in_stop(bool on_worker)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = start_then_echo,
+					 .session_on_worker = on_worker));
+	struct tls_client c = tls_connect(s, NULL);
+	char text[8];
+	bool has_ended;
+
+	ck_assert_int_eq(write(c.fd, "STARTTLS\n", 9), 9);
+	expect_clear(c.fd, "go on\n");
+	weir_server_stop(s->weir, 10000);
+	UNTIL(stats(s).phase == WEIR_PHASE_DRAINING);
+	has_ended = tls_shake(&c) == 1 &&
+		    SSL_read(c.ssl, text, sizeof(text)) == sizeof(text);
+	UNTIL(stats(s).ledger.open == 0);
+	tls_abandon(&c);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.completed, 1);
+	return has_ended;
+}
+
+/* Where the client goes on: 100 ms may pass on a busy machine. */
+START_TEST(a_stop_lets_a_handshake_of_starttls_end)
+{
+	late_tls = tls_server("a");
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		int tries = 0;
+
+		while (!ends_handshake_in_stop(on_worker))
+			ck_assert_int_lt(++tries, 50);
 	}
 	weir_tls_free(late_tls);
 }
@@ -1278,6 +1396,9 @@ int main(void)
 		a_server_without_tls_is_told_from_one_that_refuses,
 		a_name_that_would_match_others_is_refused,
 		a_server_dials_by_tls, tls_begins_in_mid_connection,
+		a_session_that_dials_speaks_first_by_tls,
+		a_stop_ends_connections_with_starttls_well,
+		a_stop_lets_a_handshake_of_starttls_end,
 		what_is_sent_in_clear_behind_starttls_is_not_obeyed,
 		no_call_of_tls_acts_on_a_cancellation);
 }
