@@ -328,7 +328,12 @@ AS_EACH_KIND(a_server_that_ends_its_output_reads_on)
 	tls_send(&c, "x", 1);
 	tls_expect(&c, "bye", 3);
 	tls_expect_end(&c);
-	tls_send(&c, "still here", 10);
+	/* An answer could not follow close_notify. */
+	ck_assert_int_eq(SSL_key_update(c.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+	ck_assert_int_eq(SSL_do_handshake(c.ssl), 1);
+	tls_send(&c, "still", 5);
+	UNTIL(atomic_load(&got) == 6);
+	tls_send(&c, " here", 5);
 	UNTIL(atomic_load(&got) == 11);
 	tls_close(&c);
 	expect_completed(s, 1);
