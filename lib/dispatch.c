@@ -107,7 +107,8 @@ static void log_failure(struct weir_conn *c, const char *what, int rc)
 
 static int deadline_ms(const struct weir_conn *c, int end)
 {
-	bool was_idle = end == WEIR_END_IDLE || end == WEIR_END_FIRST_BYTE;
+	bool was_idle = end == WEIR_END_IDLE || end == WEIR_END_FIRST_BYTE ||
+			end == WEIR_END_HANDSHAKE;
 
 	return c->is_evicted && was_idle
 		       ? c->core->config.evict_ms
@@ -798,6 +799,10 @@ static enum step go_on_without_header(struct weir_conn *c)
 		return end_without_header(c, rc, wrong);
 	if (rc > 0)
 		return judge_client(c);
+	if (wr_conn_evict(c)) {
+		log_deadline(c, WEIR_END_HANDSHAKE);
+		return end_now(c, WEIR_END_HANDSHAKE);
+	}
 	return drains && c->ctx->now >= wr_conn_drain_until(c, true)
 		       ? end_now(c, WEIR_END_DRAIN)
 		       : STEP_PARK;
@@ -1081,6 +1086,8 @@ static int end_without_layer(struct weir_conn *c)
 	(void)take_event(c, WR_EV_DEADLINE);
 	if (wr_conn_due_at(c) <= c->ctx->now)
 		return wr_conn_due_end(c);
+	if (!has_step(c) && wr_conn_evict(c))
+		return WEIR_END_HANDSHAKE;
 	return is_idle_in_drain(c) ? WEIR_END_DRAIN : WEIR_END_NONE;
 }
 

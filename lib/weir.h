@@ -330,8 +330,9 @@ enum {
  *
  * While the server is full and a client waits, the connection that has been
  * idle longest is ended as at its deadline for idle time, if it has been idle
- * for evict_ms: expired is called, and a session gets -ETIMEDOUT.  This does
- * not end a session with session_on_worker.
+ * for evict_ms: expired is called, and a session gets -ETIMEDOUT.  A client is
+ * idle from the accept until its PROXY header and its handshake are complete.
+ * This does not end a session with session_on_worker.
  *
  * outbox_total limits the unsent output of all connections, in which a message
  * of weir_msg_new() counts once for each connection that keeps it.  The unsent

@@ -982,6 +982,45 @@ START_TEST(connections_that_cannot_be_ended_do_not_protect_others)
 }
 END_TEST
 
+/* Its PROXY header has not come. */
+static bool silent_client_of_a_proxy_is_evicted(void)
+{
+	static const char header[] = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 2,
+				  .overload = WEIR_HOLD, .evict_ms = EVICT_MS),
+		      WEIR_SERVICE(.readable = echo_lines,
+				   .proxy = WEIR_PROXY_REQUIRED,
+				   .proxy_trust = "127.0.0.1"));
+	struct client *silent = client_open(s), *idle, *c;
+	struct weir_report r;
+	int64_t since;
+	bool is_one;
+
+	UNTIL(stats(s).ledger.accepted == 1);
+	idle = client_open_and_send(s, header);
+	client_expect_echo(idle, "hello\n");
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	c = client_open_and_send(s, header);
+	client_expect_echo(c, "hello\n");
+	is_one = stats(s).evictions == 1;
+	if (is_one) {
+		ck_assert_uint_eq(client_expect_end(silent), 0);
+		client_expect_echo(idle, "hello\n");
+	}
+	r = server_stop_and_check(s);
+	if (is_one)
+		ck_assert_uint_eq(r.ledger.timed_out, 1);
+	return is_one;
+}
+
+START_TEST(a_full_server_ends_a_client_without_its_proxy_header)
+{
+	MOSTLY(silent_client_of_a_proxy_is_evicted());
+}
+END_TEST
+
 /* The last place is kept for the second listener. */
 static bool one_is_evicted_for_a_place(int overload)
 {
@@ -1194,6 +1233,7 @@ int main(void)
 		the_log_tells_the_idle_time_of_one_that_makes_room,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
+		a_full_server_ends_a_client_without_its_proxy_header,
 		a_server_that_is_full_for_one_listener_ends_an_idle_connection,
 		a_look_in_vain_for_one_listener_holds_up_no_other,
 		the_only_connection_of_a_listener_is_not_ended_in_vain,

@@ -596,6 +596,46 @@ START_TEST(a_stop_does_not_wait_for_handshakes)
 }
 END_TEST
 
+/* The first has been idle for as long. */
+static bool silent_handshake_is_evicted(void)
+{
+	struct weir_service service = service_as(READABLE, echo);
+	struct server *s =
+		tls_serve(WEIR_CONFIG(.workers = 2, .max_connections = 2,
+				      .overload = WEIR_HOLD, .evict_ms = 50),
+			  &service);
+	struct client *silent = client_open(s);
+	struct tls_client idle, c;
+	struct weir_report r;
+	int64_t since;
+	bool is_one;
+
+	UNTIL(stats(s).ledger.accepted == 1);
+	idle = tls_open(s, NULL);
+	since = now_ms();
+	UNTIL(now_ms() > since + 100);
+	c = tls_open(s, NULL);
+	tls_expect_echo(&c, "hello");
+	is_one = stats(s).evictions == 1;
+	if (is_one) {
+		ck_assert_uint_eq(client_expect_end(silent), 0);
+		tls_expect_echo(&idle, "hello");
+	}
+	tls_abandon(&c);
+	tls_abandon(&idle);
+	UNTIL(stats(s).ledger.open == 0);
+	r = server_stop_and_check(s);
+	if (is_one)
+		ck_assert_uint_eq(r.ledger.timed_out, 1);
+	return is_one;
+}
+
+START_TEST(a_full_server_ends_silent_handshakes_for_a_client_that_waits)
+{
+	MOSTLY(silent_handshake_is_evicted());
+}
+END_TEST
+
 /* In clear it would be no TLS. */
 START_TEST(a_refused_client_gets_no_text_in_clear)
 {
@@ -719,28 +759,29 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("tls", any_handler_serves_by_tls,
-			 bytes_come_whole_in_any_pieces,
-			 two_megabytes_are_echoed_in_pieces,
-			 a_reply_ends_with_close_notify_behind_all_of_it,
-			 a_file_is_sent_encrypted,
-			 a_client_with_short_records_gets_all_of_a_reply,
-			 a_server_that_speaks_first_does_so_after_the_handshake,
-			 the_handler_is_called_for_input_alone,
-			 a_flood_of_key_updates_ends_the_connection,
-			 half_a_close_leaves_the_other_half,
-			 a_server_that_ends_its_output_reads_on,
-			 an_end_without_close_notify_is_no_end_of_input,
-			 an_end_of_tcp_ends_the_input_if_the_program_says_so,
-			 an_end_inside_a_record_is_no_end_of_input,
-			 an_end_without_close_notify_fails_inside_a_line_alone,
-			 plain_text_is_refused_at_once,
-			 a_client_with_large_groups_alone_is_refused,
-			 a_program_chooses_groups_and_ciphers,
-			 old_versions_are_refused, nobody_renegotiates,
-			 a_handshake_has_its_time,
-			 a_stop_does_not_wait_for_handshakes,
-			 a_refused_client_gets_no_text_in_clear,
-			 other_threads_send_through_the_owner,
-			 silent_and_half_handshakes_hold_nobody);
+	return RUN_TESTS(
+		"tls", any_handler_serves_by_tls,
+		bytes_come_whole_in_any_pieces,
+		two_megabytes_are_echoed_in_pieces,
+		a_reply_ends_with_close_notify_behind_all_of_it,
+		a_file_is_sent_encrypted,
+		a_client_with_short_records_gets_all_of_a_reply,
+		a_server_that_speaks_first_does_so_after_the_handshake,
+		the_handler_is_called_for_input_alone,
+		a_flood_of_key_updates_ends_the_connection,
+		half_a_close_leaves_the_other_half,
+		a_server_that_ends_its_output_reads_on,
+		an_end_without_close_notify_is_no_end_of_input,
+		an_end_of_tcp_ends_the_input_if_the_program_says_so,
+		an_end_inside_a_record_is_no_end_of_input,
+		an_end_without_close_notify_fails_inside_a_line_alone,
+		plain_text_is_refused_at_once,
+		a_client_with_large_groups_alone_is_refused,
+		a_program_chooses_groups_and_ciphers, old_versions_are_refused,
+		nobody_renegotiates, a_handshake_has_its_time,
+		a_stop_does_not_wait_for_handshakes,
+		a_full_server_ends_silent_handshakes_for_a_client_that_waits,
+		a_refused_client_gets_no_text_in_clear,
+		other_threads_send_through_the_owner,
+		silent_and_half_handshakes_hold_nobody);
 }
