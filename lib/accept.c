@@ -188,15 +188,33 @@ static bool has_accept_room(struct wr_accept *a,
 	return !holds(a, endpoint, a->core->config.overload);
 }
 
+/* Accept without the poller, as often as a shortage lets it. */
+static void ask_without_poller(struct wr_accept *a, struct wr_endpoint *e,
+			       int rc)
+{
+	wr_count(a->ctx->stats, &a->ctx->stats->shortages, 1);
+	if (wr_log_allows(&a->core->logger, &a->shortage_limit, 1))
+		wr_logf(&a->core->logger, WEIR_LOG_WARNING,
+			"%s: cannot be watched: %s; asked each %d ms", e->where,
+			rc == -ENOSPC ? WR_NO_WATCH_LEFT : weir_strerror(rc),
+			(int)(WR_ACCEPT_PAUSE_MOST_NS / WR_NS_PER_MS));
+	e->may_have_more = true;
+	a->resume_at = a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS;
+	atomic_store(&a->core->accept_blocked, true);
+}
+
 static void arm(struct wr_accept *a, struct wr_endpoint *e)
 {
+	int rc;
+
 	if (e->is_armed || e->is_broken || e->listener.fd < 0)
 		return;
-	if (wr_poller_add(a->poller, e->listener.fd, WR_POLL_IN,
-			  KEY_LISTENER | (uintptr_t)e) < 0)
-		a->resume_at = a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS;
-	else
-		e->is_armed = true;
+	rc = wr_poller_add(a->poller, e->listener.fd, WR_POLL_IN,
+			   KEY_LISTENER | (uintptr_t)e);
+	e->is_armed = rc == 0;
+	e->is_unwatched = rc < 0;
+	if (rc < 0)
+		ask_without_poller(a, e, rc);
 }
 
 static void disarm(struct wr_accept *a, struct wr_endpoint *e)
@@ -712,6 +730,7 @@ static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 static void on_empty_backlog(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	endpoint->may_have_more = endpoint->is_due = false;
+	endpoint->empty_at = a->ctx->now;
 	endpoint->fence.owed = 0;
 	if (endpoint->listener.is_shut)
 		wr_accept_close_listener(a, endpoint);

@@ -22,9 +22,11 @@ struct wr_endpoint {
 	struct wr_layer_counts layer_counts;
 	int id;
 	bool is_armed;
+	bool is_unwatched; /* the poller refuses it: accept(2) is tried */
 	bool is_broken;
 	bool may_have_more; /* clients wait, as far as we know */
 	bool is_due;	    /* they do, and there is room */
+	int64_t empty_at;   /* accept(2) found none then, or later */
 
 	struct {
 		int64_t began_at;     /* 0: not yet */

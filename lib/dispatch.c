@@ -1275,10 +1275,7 @@ static WR_INLINE int update_interest(struct weir_conn *c)
 static void log_unwatched(struct weir_conn *c, int rc)
 {
 	if (rc == -ENOSPC)
-		log_failure(c,
-			    "cannot be watched: the user has as many watches "
-			    "as fs.epoll.max_user_watches allows",
-			    0);
+		log_failure(c, "cannot be watched: " WR_NO_WATCH_LEFT, 0);
 	else
 		log_failure(c, "cannot be watched: ", rc);
 }

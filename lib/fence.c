@@ -172,21 +172,28 @@ static void fence_unwanted(struct wr_accept *a)
 	}
 }
 
-/* As the poller reported at looked_at. */
+/* As the poller, or accept(2), reported at looked_at(). */
 static bool has_clients(const struct wr_endpoint *e)
 {
-	return !e->is_armed || e->may_have_more;
+	return !e->is_unwatched && (!e->is_armed || e->may_have_more);
+}
+
+static int64_t looked_at(const struct wr_accept *a, const struct wr_endpoint *e)
+{
+	return e->is_unwatched ? e->empty_at : a->looked_at;
 }
 
 static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 {
-	if (has_clients(e) || a->looked_at < e->fence.began_at) {
+	int64_t at = looked_at(a, e);
+
+	if (has_clients(e) || at < e->fence.began_at) {
 		e->fence.calm_since = 0;
 		return;
 	}
-	e->fence.owed = 0; /* the poller saw none */
+	e->fence.owed = 0; /* there was none */
 	if (e->fence.calm_since == 0)
-		e->fence.calm_since = a->looked_at;
+		e->fence.calm_since = at;
 	if (e->fence.first_calm_at == 0)
 		e->fence.first_calm_at = e->fence.calm_since;
 }
@@ -214,7 +221,7 @@ static int64_t closes_at(const struct wr_endpoint *e)
 static void close_if_quiet(struct wr_accept *a, struct wr_endpoint *e)
 {
 	watch_listener(a, e);
-	if (!e->is_broken && a->looked_at < closes_at(e))
+	if (!e->is_broken && looked_at(a, e) < closes_at(e))
 		return;
 	/* Close right after emptying the backlog: fewest are lost. */
 	if (!e->fence.is_fenced && !e->is_broken && a->resume_at == 0)
@@ -240,6 +247,8 @@ int64_t wr_fence_next_at(const struct wr_accept *a)
 	while ((e = wr_accept_next(a, e))) {
 		if (e->listener.fd < 0 || e->fence.began_at == 0)
 			continue;
+		if (e->is_unwatched)
+			continue; /* until accept(2) is tried again */
 		if (e->fence.calm_since == 0 && !has_clients(e))
 			return 0; /* it has just become quiet */
 		at = wr_min_at(at, closes_at(e));

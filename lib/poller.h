@@ -34,6 +34,10 @@ struct wr_poller {
 int wr_poller_open(struct wr_poller *p);
 void wr_poller_close(struct wr_poller *p); /* idempotent */
 
+/* What -ENOSPC means. */
+#define WR_NO_WATCH_LEFT                                                       \
+	"the user has as many watches as fs.epoll.max_user_watches allows"
+
 /* A descriptor that is there gets this interest and key. */
 int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key);
 int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,

@@ -385,6 +385,50 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 }
 END_TEST
 
+static int say_hello(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_printf(c, "hello\n");
+}
+
+static void serve_unwatched(bool is_closed_first)
+{
+	const struct weir_service *service =
+		WEIR_SERVICE(.session = say_hello, .speaks_first = 1);
+	struct server *s;
+	struct weir_report report;
+	char address[160];
+
+	faults_install();
+	s = serve_workers(2, service);
+	client_expect_last(client_open(s), "hello\n");
+	fail_calls_from(WR_SYS_epoll_ctl, 1, -ENOSPC);
+	ck_assert_int_eq(server_listen(s, "127.0.0.1:0", service), 1);
+	server_address(s, 1, address, sizeof(address));
+	for (int i = 0; i < 3; i++)
+		client_expect_last(client_open_at(address), "hello\n");
+	ck_assert(log_says(s, "max_user_watches"));
+	if (is_closed_first) {
+		ck_assert_int_eq(weir_server_unlisten(s->weir, 1), 0);
+		UNTIL(weir_server_unlisten(s->weir, 1) == -EINVAL);
+	}
+	UNTIL(stats(s).ledger.open == 0);
+	weir_server_stop(s->weir, 60000);
+	report = server_join_and_check(s);
+	ck_assert_uint_lt(report.drain_ms, 30000);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+	faults_clear();
+}
+
+START_TEST(a_listener_that_cannot_be_watched_serves_and_ends)
+{
+	if (skip_with_poll(__func__, "no call changes the set"))
+		return;
+	serve_unwatched(false);
+	serve_unwatched(true);
+}
+END_TEST
+
 /* No memory for a while: when there is memory again, clients are served. */
 START_TEST(a_server_outlasts_a_time_without_memory)
 {
@@ -520,6 +564,7 @@ int main(void)
 		a_run_of_a_started_server_outlasts_an_interruption,
 		an_interrupted_look_at_a_dialled_connection_is_repeated,
 		a_handler_may_stop_at_any_step_of_a_start,
+		a_listener_that_cannot_be_watched_serves_and_ends,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		a_refusal_that_is_taken_in_pieces_is_whole,
 		nobody_waits_for_a_peer_that_cannot_be_told_the_end,
