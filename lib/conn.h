@@ -683,10 +683,10 @@ bool wr_conn_output_is_open(struct weir_conn *c);
 /* The output has been sent and shut down. */
 bool wr_conn_output_is_over(struct weir_conn *c);
 
-/* Callbacks of a service with `readable' never wait. */
+/* Callbacks of a service with `readable` never wait, nor does `closed`. */
 static inline bool wr_conn_may_wait(const struct weir_conn *c)
 {
-	return c->service->set.readable == NULL;
+	return c->service->set.readable == NULL && c->end == WR_END_OPEN;
 }
 
 /* Needs no lock: other threads change only the count of bytes. */

@@ -79,8 +79,7 @@ struct weir_conn *wr_conn_session(void)
 
 	if (co || c == NULL)
 		return c;
-	/* `closed` is no session */
-	return wr_conn_may_wait(c) && c->end == WR_END_OPEN ? c : NULL;
+	return wr_conn_may_wait(c) ? c : NULL;
 }
 
 static int64_t drained_at(const struct weir_conn *c, const struct wr_other *o)

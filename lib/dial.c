@@ -44,12 +44,11 @@ static void send_the_rest(struct weir_conn *c)
 
 	if (wr_conn_timeout(c, WR_TMO_WRITE) == WEIR_NEVER)
 		c->timeout_ms[WR_TMO_WRITE] = WR_DIAL_WRITE_MS;
-	do {
-		rc = wr_conn_flush(c);
-		if (rc == WR_FLUSH_STALLED)
-			rc = wr_conn_wait_output(c) < 0 ? -EPIPE
-							: WR_FLUSH_STALLED;
-	} while (rc > 0);
+	while ((rc = wr_conn_flush(c)) > 0) {
+		rc = wr_conn_wait_flush(c, rc);
+		if (rc < 0)
+			break;
+	}
 	if (rc == WR_FLUSH_DONE)
 		drain_before_close(c);
 	else

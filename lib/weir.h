@@ -144,11 +144,12 @@ typedef int weir_handler(weir_conn *c, void *arg);
 /*
  * Called once at the end of a connection, after its last callback, when all
  * its output has been given to the kernel or has been given up.  Nothing more
- * can be written.  weir_conn_summary() says why it ended.  An accepted
- * connection that ends before its first callback, for example because the
- * client says nothing, is told to `unserved` instead of `closed`.  That
- * callback runs on a worker, or on the acceptor, where it must not block.
- * Neither is called for a connection that was refused.
+ * can be written, and no call waits for input: it returns -EAGAIN.
+ * weir_conn_summary() says why the connection ended.  An accepted connection
+ * that ends before its first callback, for example because the client says
+ * nothing, is told to `unserved` instead of `closed`.  That callback runs on a
+ * worker, or on the acceptor, where it must not block.  Neither is called for a
+ * connection that was refused.
  */
 typedef void weir_closed(weir_conn *c, void *arg);
 

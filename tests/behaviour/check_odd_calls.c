@@ -102,6 +102,52 @@ START_TEST(in_closed_nothing_can_be_asked_for_any_more)
 }
 END_TEST
 
+static ssize_t read_at_the_end[3];
+
+static void read_in_closed(weir_conn *c, void *arg)
+{
+	char line[8];
+	const void *data;
+
+	read_at_the_end[0] = weir_conn_read(c, line, sizeof(line));
+	read_at_the_end[1] = weir_conn_read_line(c, line, sizeof(line));
+	read_at_the_end[2] = weir_conn_peek(c, &data, 1);
+	atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static int read_one_line(weir_conn *c, void *arg)
+{
+	char line[8];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n < 0 ? (int)n : WEIR_CLOSE;
+}
+
+/* The client waits for the server's end. */
+START_TEST(no_call_waits_in_closed)
+{
+	for (int kind = 0; kind < 3; kind++) {
+		_Atomic int closed = 0;
+		struct weir_service service;
+		struct server *s;
+
+		weir_service_init(&service, sizeof(service));
+		service.readable = kind == 0 ? read_one_line : NULL;
+		service.session = kind == 0 ? NULL : read_one_line;
+		service.session_on_worker = kind == 2;
+		service.closed = read_in_closed;
+		service.arg = (void *)&closed;
+		s = serve_workers(1, &service);
+		client_expect_end(client_open_and_send(s, "hello\n"));
+		UNTIL(atomic_load(&closed) == 1);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(read_at_the_end[i], -EAGAIN);
+	}
+}
+END_TEST
+
 static int hand_over(weir_conn *c, void *arg)
 {
 	int fd = weir_conn_detach(c);
@@ -275,6 +321,7 @@ int main(void)
 		"odd_calls",
 		a_connection_that_closes_itself_twice_ends_once_and_alone,
 		in_closed_nothing_can_be_asked_for_any_more,
+		no_call_waits_in_closed,
 		a_socket_can_be_taken_when_a_deadline_has_passed,
 		absurd_lengths_are_refused_and_nothing_is_lost,
 		what_comes_for_a_duplicate_reaches_nobody,

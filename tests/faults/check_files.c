@@ -332,6 +332,45 @@ START_TEST(a_slow_disk_does_not_hold_a_worker)
 }
 END_TEST
 
+/* Its last reference is given up while the file is unsent. */
+static int pass_file_on(weir_conn *c, void *arg)
+{
+	const struct sent *sent = arg;
+	char where[32], line[8];
+	static char got[40000];
+	weir_conn *other;
+	int ends[2];
+
+	if (weir_conn_read_line(c, line, sizeof(line)) <= 0)
+		return 0;
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	snprintf(where, sizeof(where), "fd:%d", ends[0]);
+	ck_assert_int_eq(weir_dial(&other, where, 0), 0);
+	ck_assert_int_eq(weir_conn_sendfile(other, sent->fd, 0, sent->len), 0);
+	weir_conn_free(other);
+	ck_assert_int_eq(recv(ends[1], got, sizeof(got), MSG_WAITALL),
+			 (ssize_t)sent->len);
+	close(ends[1]);
+	return weir_conn_printf(c, "done\n");
+}
+
+START_TEST(a_session_that_frees_a_connection_with_a_file_takes_turns)
+{
+	struct sent sent = { make_file(40000), 40000 };
+	struct server *s;
+
+	wr_sys_fault = slow_disk;
+	s = serve_workers(1,
+			  WEIR_SERVICE(.session = pass_file_on, .arg = &sent));
+	client_expect_last(client_open_and_send(s, "go\n"), "done\n");
+	ck_assert_int_le(most_pieces, 3);
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
+	close(sent.fd);
+}
+END_TEST
+
 /* ---- a fast peer */
 
 #define FAST 150000 /* fits into the socket */
@@ -706,6 +745,7 @@ int main(void)
 		a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so,
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
 		a_slow_disk_does_not_hold_a_worker,
+		a_session_that_frees_a_connection_with_a_file_takes_turns,
 		a_file_for_a_fast_peer_delays_no_timer_and_no_wake,
 		a_file_for_a_fast_peer_delays_the_end_of_no_wait,
 		a_session_that_sends_to_a_fast_peer_lets_others_run,
