@@ -80,7 +80,9 @@ static bool count_loss(struct asker *a, int error)
 		a->counts.odd++;
 	if (in_time)
 		a->counts.lost++;
-	else if (!error && a->q.is_prompt)
+	else if (!a->q.is_prompt)
+		a->counts.slow++;
+	else if (!error)
 		a->counts.late++;
 	return false;
 }
@@ -183,6 +185,7 @@ void load_counts_add(struct load_counts *all, const struct load_counts *b)
 	all->answered += b->answered;
 	all->lost += b->lost;
 	all->late += b->late;
+	all->slow += b->slow;
 	all->reset += b->reset;
 	all->odd += b->odd;
 }

@@ -334,6 +334,7 @@ struct load_counts {
 	uint64_t answered;
 	uint64_t lost;	/* asked before the stop, without a whole answer */
 	uint64_t late;	/* asked after it, and got the end of input */
+	uint64_t slow;	/* the same, but waited for long before it asked */
 	uint64_t reset; /* ECONNRESET or EPIPE on an open connection */
 	uint64_t odd;	/* anything else */
 };
