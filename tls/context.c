@@ -475,11 +475,11 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 	bool is_client = tls->layer.speaks_first;
 	int rc = 0;
 
+	ERR_clear_error(); /* of the program */
 	site->ssl = SSL_CTX_new(is_client ? TLS_client_method()
 					  : TLS_server_method());
 	if (site->ssl == NULL || !set_protocol(site->ssl, tls) ||
 	    !set_alpn_of(site->ssl, tls) ||
-	    add_to_session_context(tls, certificate) < 0 ||
 	    (!is_client && !tls_tickets_use(site->ssl, &tls->tickets)))
 		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
 	rc = set_groups(site->ssl, &tls->config, why);
@@ -493,6 +493,8 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 		rc = set_client_names(site->ssl, tls->config.client_names, why);
 	if (rc == 0 && certificate)
 		rc = warn_of_pair(tls, site, certificate, key);
+	if (rc == 0)
+		rc = add_to_session_context(tls, certificate);
 	SSL_CTX_set_verify(site->ssl, verify_mode(tls), NULL);
 	if (!is_client) {
 		SSL_CTX_set_tlsext_servername_callback(site->ssl, choose_site);
@@ -658,7 +660,8 @@ static bool lacks_name(const weir_tls *tls, const char *name)
 		name = tls->config.name;
 	if (!tls->layer.speaks_first)
 		return false;
-	return name ? name[0] == '\0' || name[0] == '.'
+	return name ? name[0] == '\0' || name[0] == '.' ||
+			       strlen(name) > TLSEXT_MAXLEN_host_name
 		    : !(tls->config.flags & WEIR_TLS_INSECURE);
 }
 

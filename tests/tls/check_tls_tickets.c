@@ -280,9 +280,25 @@ static struct server *serve_two(const char *first, const char *second)
 	return serve_by(tls);
 }
 
+/* A certificate that could not be added is none of them. */
+static struct server *serve_two_of_three(void)
+{
+	weir_tls *tls = make(WEIR_TLS(.certificate = tls_file("a.pem"),
+				      .key = tls_file("a.key"),
+				      .ticket_keys = tls_file("both.keys")));
+
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("c.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 -EINVAL);
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 0);
+	return serve_by(tls);
+}
+
 static void expect_tickets_of_all_certificates(int version)
 {
-	struct server *s[] = { serve_two("a", "b"), serve_two("a", "b"),
+	struct server *s[] = { serve_two("a", "b"), serve_two_of_three(),
 			       serve_two("a", "c"), serve_two("b", "a") };
 	SSL_SESSION *session = NULL;
 

@@ -236,6 +236,7 @@ static void expect_line(int got, int rc)
 
 START_TEST(odd_calls_are_refused)
 {
+	char long_name[257];
 	weir_tls *server = tls_server("a"), *client;
 	struct weir_service service = *echo_service();
 	struct weir_tls_info info;
@@ -267,6 +268,13 @@ START_TEST(odd_calls_are_refused)
 	ck_assert(weir_tls_crl_expires(server) == INT64_MAX);
 	ck_assert(weir_tls_crl_expires(NULL) == INT64_MAX);
 	weir_tls_free(client);
+	memset(long_name, 'a', 256); /* a server name has 255 bytes at most */
+	long_name[256] = '\0';
+	ck_assert_int_eq(weir_tls_new_client(
+				 &client, WEIR_TLS(.name = long_name), NULL, 0),
+			 0);
+	ck_assert_int_eq(weir_tls_use(&service, client), -EINVAL);
+	weir_tls_free(client);
 	ck_assert_int_eq(
 		weir_tls_new_client(&client, WEIR_TLS(.name = "a"), NULL, 0),
 		0);
@@ -291,6 +299,24 @@ START_TEST(odd_calls_are_refused)
 	weir_tls_free(client);
 	weir_tls_free(server);
 	weir_tls_free(NULL);
+}
+END_TEST
+
+/* What the program left in OpenSSL's queue of this thread is none of it. */
+START_TEST(the_error_of_a_file_is_not_that_of_an_earlier_call)
+{
+	weir_tls *tls = tls_server("a"), *none;
+
+	ERR_raise(ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH);
+	ck_assert_int_eq(weir_tls_new_client(&none,
+					     WEIR_TLS(.ca = "/nowhere/ca.pem"),
+					     reason, sizeof(reason)),
+			 -ENOENT);
+	ERR_raise(ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH);
+	ck_assert_int_eq(weir_tls_add(tls, "/nowhere/b.pem", NULL, reason,
+				      sizeof(reason)),
+			 -ENOENT);
+	weir_tls_free(tls);
 }
 END_TEST
 
@@ -1378,6 +1404,7 @@ int main(void)
 	return RUN_TESTS(
 		"tls_trust", what_is_wrong_with_a_file_is_told_in_a_line,
 		what_is_not_as_expected_is_told_in_a_line,
+		the_error_of_a_file_is_not_that_of_an_earlier_call,
 		odd_calls_are_refused, names_of_a_client_have_no_control_bytes,
 		a_client_is_shown_the_certificate_that_it_asks_for,
 		a_listener_takes_another_certificate_while_it_serves,
