@@ -13,8 +13,10 @@
 #include "tls.h"
 
 /* The client chooses: ffdhe8192 costs a server 500 times as much as X25519. */
-#define GROUPS	"X25519:P-256"
-#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define SERVER_GROUPS "X25519:P-256"
+/* In TLS 1.2 also the curves that the peer's certificate may have. */
+#define CLIENT_GROUPS "X25519:P-256:P-384:P-521"
+#define CIPHERS	      "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 static void free_sites(struct weir_tls *tls)
 {
@@ -328,10 +330,13 @@ static int set_ciphers(SSL_CTX *ssl, const struct weir_tls_config *c,
 	return check_ciphers(ssl, why);
 }
 
-static int set_groups(SSL_CTX *ssl, const struct weir_tls_config *c,
+static int set_groups(SSL_CTX *ssl, const struct weir_tls *tls,
 		      const struct tls_why *why)
 {
-	const char *list = c->groups ? c->groups : GROUPS;
+	const char *list = tls->config.groups;
+
+	if (list == NULL)
+		list = tls->layer.speaks_first ? CLIENT_GROUPS : SERVER_GROUPS;
 
 	if (is_group_list(list) && SSL_CTX_set1_groups_list(ssl, list) == 1)
 		return 0;
@@ -482,7 +487,7 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 	    !set_alpn_of(site->ssl, tls) ||
 	    (!is_client && !tls_tickets_use(site->ssl, &tls->tickets)))
 		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
-	rc = set_groups(site->ssl, &tls->config, why);
+	rc = set_groups(site->ssl, tls, why);
 	if (rc == 0)
 		rc = set_ciphers(site->ssl, &tls->config, why);
 	if (rc == 0 && certificate)

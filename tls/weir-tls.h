@@ -72,8 +72,10 @@ struct weir_tls_config {
 				  /* of 80 bytes; NULL: random, renewed */
 	int ticket_lifetime_s;	  /* server: seconds; 0: 7,200 */
 	const char *groups;  /* of the key exchange, best first, of X25519, */
-			     /* P-256, P-384, P-521 and X448; NULL: */
-			     /* "X25519:P-256" */
+			     /* P-256, P-384, P-521 and X448.  In TLS 1.2 an */
+			     /* ECDSA certificate of the peer must be of one */
+			     /* of them.  NULL: "X25519:P-256"; a client: */
+			     /* "X25519:P-256:P-384:P-521" */
 	const char *ciphers; /* of TLS 1.2, as OpenSSL names them; NULL: */
 			     /* "ECDHE+AESGCM:ECDHE+CHACHA20"; without '@' */
 	const char *ciphersuites; /* of TLS 1.3, as in OpenSSL; NULL: its own */

@@ -20,7 +20,7 @@ def openssl(*args):
 
 
 def make_certificate(folder, name, ca="ca", names=NAMES, days=30,
-                     subject=None, extensions=()):
+                     subject=None, extensions=(), curve="P-256"):
     """NAME.pem and NAME.key, signed by that authority; None: by itself."""
     path = os.path.join(folder, name)
     signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
@@ -29,7 +29,7 @@ def make_certificate(folder, name, ca="ca", names=NAMES, days=30,
     added = [arg for extension in (*added, *extensions)
              for arg in ("-addext", extension)]
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
-            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+            "ec_paramgen_curve:" + curve, "-nodes", "-keyout", path + ".key",
             "-out", path + ".pem", "-subj", subject or "/CN=" + name, *signer,
             *added, "-days", str(days))
 

@@ -145,6 +145,22 @@ class Trust(TLSCase):
                     self.check_done(self.send(where, *self.trusting(name)),
                                     b"hello")
 
+    @staticmethod
+    def echo(client):
+        client.sendall(client.recv(5))
+        client.unwrap()
+
+    def test_certificates_of_all_common_curves_are_taken(self):
+        for curve in "P-384", "P-521":
+            make_certificate(self.made, curve, curve=curve)
+            for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
+                with self.subTest(curve=curve, version=version):
+                    context = self.context(curve)
+                    context.maximum_version = version
+                    with self.python(self.echo, context) as server:
+                        self.check_done(self.send(server.address,
+                                                  *self.trusting()), b"hello")
+
     def test_another_name_is_refused_and_those_of_the_certificate_told(self):
         with self.weir("echo+tls@127.0.0.1:0") as server:
             for name, why in (("example.org", "hostname mismatch"),
