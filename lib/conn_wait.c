@@ -143,7 +143,7 @@ static int wait_on_worker(struct weir_conn *c, const struct wr_other *o,
 	*own = (struct pollfd){ .fd = c->fd,
 				.events = wr_conn_output_event(c) };
 	rc = wr_conn_check_other(c, o);
-	if (rc == 0 && !(posted & WR_EV_DEADLINE)) /* o is still true */
+	if (rc == 0 && !(posted & WR_EV_DEADLINE)) /* else: new limits */
 		rc = sleep_in_poll(c->ctx, fds,
 				   count + (sent == WR_FLUSH_STALLED), at);
 	if (sent == WR_FLUSH_STALLED && own->revents & POLLIN)
