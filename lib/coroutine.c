@@ -31,6 +31,13 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+/*
+ * A handler of signals reads it.  In a library that was loaded with dlopen(),
+ * glibc would allocate other variables of a thread when they are first used.
+ */
+#ifdef __GLIBC__
+__attribute__((tls_model("initial-exec")))
+#endif
 static _Thread_local struct wr_coro *current;
 
 WR_OUT_OF_LINE struct wr_coro *wr_coro_current(void)
