@@ -56,7 +56,7 @@
 	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
 	  "of a connection")                                                   \
 	X(handshake_ms, int, 10000, 1, INT32_MAX, TIME,                        \
-	  "from the accept until a handler may be called")                     \
+	  "for a PROXY header and a handshake of TLS")                     \
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
 	  "longest message that is buffered")                                  \
 	X(outbox_mark, size_t, 256 << 10, 1, 1 << 30, BYTES,                   \

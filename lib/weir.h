@@ -447,7 +447,7 @@ struct weir_service {
 	int idle_ms;	       /* between messages; 300,000 */
 	int pause_ms;	       /* longest pause; WEIR_NEVER */
 	int lifetime_ms;       /* of the connection; WEIR_NEVER */
-	int handshake_ms;      /* from accept to the first callback; 10,000 */
+	int handshake_ms;      /* for a PROXY header and TLS; 10,000 */
 	size_t line_max;       /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark;    /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;     /* limit for it; outbox_mark to 1 GiB; 16 MiB */
@@ -1187,7 +1187,8 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -ESHUTDOWN   the server drains, or weir_ref_close(): no more input is
  *                waited for
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
- *   -EINTR       a wake or a timer interrupted the wait of a session
+ *   -EINTR       a wake or a timer interrupted the wait of a session, which can
+ *                make the call again
  *   -ECONNRESET, -EPIPE  the peer is gone
  *   -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
  *   -EIO         a file of weir_conn_sendfile() could not be read
