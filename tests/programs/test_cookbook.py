@@ -163,6 +163,13 @@ class Cookbook(ExampleTest):
             self.assertEqual(refused, [])
             self.assertEqual(peer.rest(), "")
 
+    def test_ctrl_c_drains_what_can_be_restarted(self):
+        with Example("cookbook/restart", self.where) as example:
+            _, peer = self.answerer()
+            example.process.send_signal(signal.SIGINT)
+            self.assertEqual(peer.rest(), "")
+            self.assertEqual(example.process.wait(DEADLINE), 0)
+
     def test_a_restart_runs_the_program_that_was_installed_meanwhile(self):
         name = os.path.abspath("examples/cookbook/restart")
         binary = os.path.join(os.path.dirname(name), ".libs", "restart")
