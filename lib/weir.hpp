@@ -9,9 +9,10 @@
  *
  * Errors.  A call that sets something up (a constructor, listen(), start(),
  * dial(), address() ...) throws std::system_error with the errno value in
- * std::generic_category().  A call on a connection or a reference returns what
- * its C function returns: a handler passes most of it on as its verdict.
- * check() turns such a result into an exception.
+ * std::generic_category().  So do summary(), peer(), local() and emplace() of a
+ * connection.  Other calls on a connection or a reference return what their C
+ * functions return: a handler passes most of it on as its verdict.  check()
+ * turns such a result into an exception.
  *
  * Exceptions.  None passes through the library.  A std::system_error with an
  * errno value that leaves a handler becomes the verdict -errno, so
@@ -390,7 +391,14 @@ using handler = std::function<int(conn &)>;
 struct service {
 	weir_service options;
 	handler session, readable, opened, expired;
-	std::function<void(conn &)> closed;
+	std::function<void(conn &)> closed, unserved;
+	/* An exception refuses, as a result other than 0 does. */
+	std::function<int(int fd, const sockaddr *peer, socklen_t peer_len)>
+		admit;
+	/* via is empty if the client came without a proxy. */
+	std::function<void(std::string_view peer, std::string_view via,
+			   std::string_view reason)>
+		refused;
 
 	service() { weir_service_init(&options, sizeof options); }
 };
@@ -452,6 +460,36 @@ class served {
 		if (self->is_own)
 			delete self;
 	}
+	static void call_unserved(weir_conn *c, void *arg) noexcept
+	{
+		auto *self = static_cast<served *>(arg);
+
+		(void)guard(self->to, weir_conn_id(c), [=] {
+			conn view(c);
+
+			self->s.unserved(view);
+			return 0;
+		});
+	}
+	static int call_admit(int fd, const sockaddr *peer, socklen_t peer_len,
+			      void *arg) noexcept
+	{
+		auto *self = static_cast<served *>(arg);
+
+		return guard(self->to, 0, [=] {
+			return self->s.admit(fd, peer, peer_len);
+		});
+	}
+	static void call_refused(const char *peer, const char *via,
+				 const char *reason, void *arg) noexcept
+	{
+		auto *self = static_cast<served *>(arg);
+
+		(void)guard(self->to, 0, [=] {
+			self->s.refused(peer, via ? via : "", reason);
+			return 0;
+		});
+	}
 
 public:
 	served(service &&from, const logger &log, bool own)
@@ -464,6 +502,9 @@ public:
 		o.opened = s.opened ? call<&service::opened> : nullptr;
 		o.expired = s.expired ? call<&service::expired> : nullptr;
 		o.closed = s.closed || own ? call_closed : nullptr;
+		o.unserved = s.unserved ? call_unserved : nullptr;
+		o.admit = s.admit ? call_admit : nullptr;
+		o.refused = s.refused ? call_refused : nullptr;
 		o.arg = this;
 	}
 	const weir_service *options() const { return &s.options; }

@@ -5,6 +5,7 @@
  */
 #include <weir.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -119,6 +120,47 @@ static void callables_keep_their_state()
 		EXPECT(*count >= 101 && count.use_count() > 1);
 	}
 	EXPECT(count.use_count() == 1);
+}
+
+static void refused_and_unserved_clients_are_told()
+{
+	std::mutex lock;
+	std::string told;
+	std::atomic<int> unserved(0), asked(0);
+	weir::server s;
+	weir::service what = weir::readable(echo);
+
+	what.admit = [&](int fd, const sockaddr *peer, socklen_t peer_len) {
+		EXPECT(fd >= 0 && peer->sa_family == AF_INET && peer_len > 0);
+		if (++asked == 1)
+			throw std::runtime_error("not this one");
+		return asked == 2 ? -EACCES : 0;
+	};
+	what.refused = [&](std::string_view peer, std::string_view via,
+			   std::string_view reason) {
+		std::lock_guard<std::mutex> guard(lock);
+
+		EXPECT(peer.substr(0, 10) == "127.0.0.1:" && via.empty());
+		told += reason;
+		told += '\n';
+		throw std::runtime_error("ends this call only");
+	};
+	what.unserved = [&](weir::conn &c) {
+		EXPECT(c.summary().end == WEIR_END_FIRST_BYTE);
+		unserved++;
+	};
+	what.options.first_byte_ms = 1;
+	s.listen("127.0.0.1:0", std::move(what));
+	s.start();
+	for (int i = 0; i < 3; i++) {
+		weir::client c(s.address());
+		char buf[8];
+
+		EXPECT(c.read(buf, sizeof buf) == 0);
+	}
+	EXPECT(stop(s).refused_access == 2);
+	EXPECT(asked == 3 && unserved == 1);
+	EXPECT(std::count(told.begin(), told.end(), '\n') == 2);
 }
 
 static void a_session_reads_lines()
@@ -519,6 +561,7 @@ static void limits_change_and_servers_move()
 int main()
 {
 	callables_keep_their_state();
+	refused_and_unserved_clients_are_told();
 	a_session_reads_lines();
 	exceptions_end_a_connection_and_are_logged();
 	a_catch_block_keeps_its_exception_over_a_wait();
