@@ -125,6 +125,15 @@ class Cookbook(ExampleTest):
             self.assertEqual(peer.rest(), "")
             self.assertEqual(example.process.wait(DEADLINE), 0)
 
+    def test_ctrl_c_drains_a_server_beside_a_loop(self):
+        with Example("cookbook/loop", self.where,
+                     stdin=subprocess.PIPE) as example:
+            peer = self.peer()
+            self.echoes(peer)
+            example.process.send_signal(signal.SIGINT)
+            self.assertEqual(peer.rest(), "")
+            self.assertEqual(example.process.wait(DEADLINE), 0)
+
     def answerer(self):
         """The process that answers, and a connection to it."""
         peer = self.peer()
