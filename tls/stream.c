@@ -48,6 +48,7 @@ struct stream {
 	int last;	       /* what receive returns, with has_last */
 	bool has_last;
 	bool saw_eof;
+	bool lacks_body; /* of a record whose header came before the end */
 	bool is_up;
 	bool is_untold; /* the log does not know yet that it has failed */
 };
@@ -130,6 +131,7 @@ static int bio_read(BIO *bio, char *buf, int cap)
 	if (s->error)
 		return -1;
 	n = take_input(s, buf, (size_t)cap);
+	s->lacks_body = n == 0 && (size_t)cap != TLS_HEADER;
 	if (n == 0)
 		s->saw_eof = true;
 	else if (n == -EAGAIN)
@@ -268,17 +270,22 @@ static void tell_failure(struct stream *s)
 	wr_layer_log(&s->layer, text);
 }
 
+static bool is_inside_record(const struct stream *s)
+{
+	return s->lacks_body || SSL_has_pending(s->ssl);
+}
+
 static int note_truncated(struct stream *s)
 {
 	s->layer.is_truncated = s->is_up;
-	s->layer.is_torn = SSL_has_pending(s->ssl);
+	s->layer.is_torn = is_inside_record(s);
 	return -ECONNRESET;
 }
 
 /* With WEIR_TLS_EOF_IS_END OpenSSL accepts an end of TCP inside a record. */
 static int check_last_record(struct stream *s)
 {
-	return s->saw_eof && SSL_has_pending(s->ssl) ? note_truncated(s) : 0;
+	return s->saw_eof && is_inside_record(s) ? note_truncated(s) : 0;
 }
 
 /* Of a call that has not succeeded: 0: the peer's end; -EAGAIN; -errno. */
