@@ -23,6 +23,7 @@
 #include "certificate.h"
 #include "ctl.h"
 #include "journal.h"
+#include "rules.h"
 #include "services.h"
 
 #define BALANCERS_MOST 1000
@@ -122,7 +123,8 @@ static const struct cli_option options_table[] = {
 	{ "access", OPT_RULES, "RULES",
 	  "rules for clients, such as\n"
 	  "'allow 10.0.0.0/8; limit 20', or the path\n"
-	  "of a file of rules; a reload reads it again" },
+	  "of a file of rules; a reload reads it again;\n"
+	  "those of several add up, in order" },
 	{ "max-per-source", OPT_PER_SOURCE, "N",
 	  "connections that one client address may\n"
 	  "have (default a quarter of\n"
@@ -400,6 +402,18 @@ static bool parse_opt_access_log_format(struct options *o)
 	cli_error("--access-log-format: '%s' is neither logfmt nor json",
 		  optarg);
 	return false;
+}
+
+static bool parse_opt_rules(struct options *o)
+{
+	if (o->rule_count == OPTIONS_RULES) {
+		cli_error("--access: '%s' is one too many, at most %d; put the "
+			  "rules into a file",
+			  optarg, OPTIONS_RULES);
+		return false;
+	}
+	o->rules[o->rule_count++] = optarg;
+	return true;
 }
 
 static bool parse_opt_tls(const char *name, const char **ret)
@@ -689,8 +703,7 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_tls("ticket-keys",
 				     &o->tls_options.ticket_keys);
 	case OPT_RULES:
-		o->rules = optarg;
-		return true;
+		return parse_opt_rules(o);
 	case OPT_USER:
 		o->user = optarg;
 		return true;
@@ -848,53 +861,15 @@ static bool check_tls(const struct options *o)
 	return false;
 }
 
-/* Rules have words, and a path has a slash before the first blank. */
-static bool are_rules(const char *text)
-{
-	return text[strcspn(text, " \t\n/")] != '/' && strpbrk(text, " \t\n");
-}
-
-const char *options_rules_file(const struct options *o)
-{
-	return o->rules && !are_rules(o->rules) ? o->rules : NULL;
-}
-
 const char *options_reloaded_file(const struct options *o)
 {
-	const char *rules = options_rules_file(o);
+	const char *rules = NULL;
 
+	for (size_t i = 0; !rules && i < o->rule_count; i++)
+		rules = rules_path(o->rules[i]);
 	return o->config_file ? o->config_file
 	       : rules	      ? rules
 			      : o->tls_options.certificates[0];
-}
-
-static int make_rules(struct options *o, char *why, size_t cap)
-{
-	char *text;
-	int rc;
-
-	if (!are_rules(o->rules))
-		return weir_access_load(&o->config.access, o->rules, why, cap);
-	text = strdup(o->rules);
-	if (!text)
-		return -ENOMEM;
-	for (char *at = text; (at = strchr(at, ';')) != NULL;)
-		*at = '\n';
-	rc = weir_access_new(&o->config.access, text, why, cap);
-	free(text);
-	return rc;
-}
-
-static bool load_rules(struct options *o)
-{
-	char why[256] = "out of memory";
-	int rc = o->rules ? make_rules(o, why, sizeof(why)) : 0;
-
-	if (rc >= 0)
-		return true;
-	cli_error("--access: %s%s%s%s", are_rules(o->rules) ? "" : o->rules,
-		  are_rules(o->rules) ? "" : ": ", why, cli_reader(rc));
-	return false;
 }
 
 /* Two listeners on one descriptor would share its clients. */
@@ -975,6 +950,16 @@ static void options_set_defaults(struct options *o)
 	o->limits.first_byte_ms = o->limits.idle_ms = 600 * 1000;
 }
 
+/* The command line replaces those of the file, as it does other options. */
+static void drop_rules_of_file(struct options *o, size_t given)
+{
+	if (given == 0)
+		return;
+	memmove(o->rules, o->rules + o->rule_count - given,
+		given * sizeof(*o->rules));
+	o->rule_count = given;
+}
+
 /* Returns -1, or as options_parse(). */
 static int parse_options(struct options *ret, int argc, char **argv)
 {
@@ -1021,6 +1006,8 @@ int options_parse(struct options *ret, int argc, char **argv)
 	status = parse_options(ret, argc, argv);
 
 	if (status < 0 && ret->config_file) {
+		size_t given = ret->rule_count;
+
 		if (!config_file_read(&arguments, ret->config_file,
 				      options_table, argc, argv))
 			return CLI_USAGE;
@@ -1028,11 +1015,14 @@ int options_parse(struct options *ret, int argc, char **argv)
 		argv = arguments.all;
 		status = parse_options(ret, argc, argv);
 		ret->arguments = arguments;
+		if (status < 0)
+			drop_rules_of_file(ret, given);
 	}
 	if (status >= 0)
 		return status;
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
-	    !check_combination(ret) || !load_rules(ret) ||
+	    !check_combination(ret) ||
+	    !rules_load(&ret->config.access, ret->rules, ret->rule_count) ||
 	    !certificate_load(ret))
 		return CLI_USAGE;
 	choose_log_level(ret);
@@ -1159,8 +1149,8 @@ int options_print(const struct options *o)
 		stream_print("access-log %s\naccess-log-format %s\n",
 			     lines[o->access],
 			     o->access_is_json ? "json" : "logfmt");
-	if (o->rules)
-		cli_print_text("access", o->rules);
+	for (size_t i = 0; i < o->rule_count; i++)
+		cli_print_text("access", o->rules[i]);
 	stream_print("max-per-source %d\n", per_source(c));
 	if (c->early_start)
 		stream_print("early-drop %d:%d:%d\n", c->early_start,

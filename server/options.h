@@ -20,6 +20,7 @@
 #include "listeners.h"
 
 #define OPTIONS_CERTIFICATES 16
+#define OPTIONS_RULES	     64
 
 /* As given; NULL and 0: not given. */
 struct tls_options {
@@ -43,7 +44,8 @@ struct options {
 	const char *agent;   /* as status */
 	int agent_balancers; /* that share max_connections; 0: not given */
 	const char *control;
-	const char *rules; /* value of --access: rules, or a path */
+	const char *rules[OPTIONS_RULES]; /* values of --access */
+	size_t rule_count;
 	struct tls_options tls_options;
 	struct weir_tls *tls; /* made of them; NULL: no listener has TLS */
 	const char *user;
@@ -68,9 +70,6 @@ struct options {
  * are freed by options_fini().  One thread at a time.
  */
 int options_parse(struct options *ret, int argc, char **argv);
-
-/* The file of --access; NULL: it has rules, or is not given. */
-const char *options_rules_file(const struct options *o);
 
 /* The first file that a reload reads again; NULL: there is none. */
 const char *options_reloaded_file(const struct options *o);

@@ -18,6 +18,7 @@
 #include "../cli/text.h"
 #include "journal.h"
 #include "options.h"
+#include "rules.h"
 #include "sandbox.h"
 #include "services.h"
 
@@ -323,7 +324,8 @@ static void warn_of_files(const struct options *o)
 	const struct tls_options *t = &o->tls_options;
 
 	warn_of_unreadable(o->config_file);
-	warn_of_unreadable(options_rules_file(o));
+	for (size_t i = 0; i < o->rule_count; i++)
+		warn_of_unreadable(rules_path(o->rules[i]));
 	for (size_t i = 0; i < t->certificate_count; i++) {
 		warn_of_unreadable(t->certificates[i]);
 		warn_of_unreadable(t->keys[i]);

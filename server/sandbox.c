@@ -23,6 +23,7 @@
 #include "../cli/cli.h"
 #include "journal.h"
 #include "options.h"
+#include "rules.h"
 
 /* The same on all machines. */
 #define CREATE_RULESET 444
@@ -154,6 +155,14 @@ static bool allow_tls(int rules, const struct tls_options *t)
 	       allow_linked(rules, t->ticket_keys);
 }
 
+static bool allow_rules(int rules, const struct options *o)
+{
+	for (size_t i = 0; i < o->rule_count; i++)
+		if (!allow_linked(rules, rules_path(o->rules[i])))
+			return false;
+	return true;
+}
+
 /* Behind another root nothing is reloaded, and the paths mean nothing. */
 static bool allow_all(int rules, const struct options *o)
 {
@@ -161,8 +170,7 @@ static bool allow_all(int rules, const struct options *o)
 		return false;
 	if (o->root)
 		return true;
-	return allow_linked(rules, o->config_file) &&
-	       allow_linked(rules, options_rules_file(o)) &&
+	return allow_linked(rules, o->config_file) && allow_rules(rules, o) &&
 	       allow_tls(rules, &o->tls_options) &&
 	       allow_beside(rules, o->pid_file,
 			    READ_FILE | REMOVE_FILE | MAKE_REG) &&

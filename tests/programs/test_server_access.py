@@ -155,6 +155,61 @@ class Access(unittest.TestCase):
             self.assertEqual(got.returncode, 2, value)
             self.assertIn(b"--max-unsent", got.stderr)
 
+    def test_rules_of_several_options_add_up(self):
+        self.write("# of the file\n\ndeny 127.0.0.4")
+        with Server("--access", "allow 127.0.0.3; limit 1",
+                    "--access", self.rules, "--access", "deny 127.0.0.0/28",
+                    "echo@127.0.0.1:0") as server:
+            for denied in "127.0.0.2", "127.0.0.4":
+                with connect_from(server, denied) as sock:
+                    self.assertEqual(read_all(sock), b"", denied)
+            with connect_from(server, "127.0.0.3") as one:
+                self.assertTrue(echoes(one))
+                with connect_from(server, "127.0.0.3") as two:
+                    self.assertEqual(read_all(two), REFUSAL)
+            self.write("")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"reloaded '.*rules'")
+            with connect_from(server, "127.0.0.4") as sock:
+                self.assertEqual(read_all(sock), b"")
+
+    def test_of_several_options_the_wrong_one_is_named(self):
+        self.write("limit 5\ndeny ten\n")
+        for values, words in (
+                (("limit 5", "rate 7"), "'rate 7': line 1: 'rate 7' is not"),
+                (("limit 5; rate 7", "deny ten"),
+                 "'limit 5; rate 7': line 2: 'rate 7' is not"),
+                (("rate 5/1s", self.rules), self.rules + ": line 2: 'ten'"),
+                (("/nowhere/rules", "limit 5"), "/nowhere/rules: no such"),
+                (("limit 5; rate 7/1s", "deny ::/0; limit 6"),
+                 "'deny ::/0; limit 6': line 2: a second 'limit'")):
+            got = run("WEIR_SERVER", "--check",
+                      *("--access=" + value for value in values))
+            self.assertEqual(got.returncode, 2)
+            self.assertIn("weir-server: --access: " + words,
+                          got.stderr.decode())
+        self.write("deny 10.0.0.0/8\nlimit 7")
+        got = run("WEIR_SERVER", "--check", "--access", self.rules,
+                  "--access", self.rules)
+        self.assertIn("--access: %s: line 2: a second 'limit'" % self.rules,
+                      got.stderr.decode())
+        got = run("WEIR_SERVER", "--check", *65 * ("--access", "deny ::/0"))
+        self.assertIn(b"--access: 'deny ::/0' is one too many, at most 64",
+                      got.stderr)
+
+    def test_the_command_line_replaces_the_rules_of_the_configuration(self):
+        config = os.path.join(self.folder, "config")
+        self.write("access = limit 5\naccess = deny ::/0\n", config)
+        for args, rules in (((), ["limit 5", "deny ::/0"]),
+                            (("--access", "limit 6"), ["limit 6"]),
+                            (("--access", "limit 6", "--access", "rate 1/1s"),
+                             ["limit 6", "rate 1/1s"])):
+            got = run("WEIR_SERVER", "--check", "--config", config, *args)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertEqual([line for line in got.stdout.decode().splitlines()
+                              if line.startswith("access ")],
+                             ['access "%s"' % rule for rule in rules])
+
     def test_a_check_shows_what_runs(self):
         got = run("WEIR_SERVER", "--check", "--access", "limit 5",
                   "--max-per-source", "7", "--early-drop", "10:30:100",
