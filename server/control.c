@@ -67,11 +67,30 @@ static const char *const phases[] = {
 #define EACH_NUMBER(X)                                                         \
 	X(accepted, ledger.accepted)                                           \
 	X(dialled, ledger.dialled)                                             \
+	X(spawned, ledger.spawned)                                             \
 	X(open, ledger.open)                                                   \
+	X(closed, ledger.closed)                                               \
 	X(completed, ledger.completed)                                         \
 	X(failed, ledger.failed)                                               \
 	X(timed_out, ledger.timed_out)                                         \
+	X(timed_out_first_byte, timed_out[WEIR_TIMEOUT_FIRST_BYTE])            \
+	X(timed_out_read, timed_out[WEIR_TIMEOUT_READ])                        \
+	X(timed_out_write, timed_out[WEIR_TIMEOUT_WRITE])                      \
+	X(timed_out_idle, timed_out[WEIR_TIMEOUT_IDLE])                        \
+	X(timed_out_lifetime, timed_out[WEIR_TIMEOUT_LIFETIME])                \
+	X(timed_out_pause, timed_out[WEIR_TIMEOUT_PAUSE])                      \
+	X(timed_out_handshake, timed_out[WEIR_TIMEOUT_HANDSHAKE])              \
 	X(refused, ledger.refused)                                             \
+	X(refused_full, ledger.refused_full)                                   \
+	X(refused_age, ledger.refused_age)                                     \
+	X(refused_limit, ledger.refused_limit)                                 \
+	X(refused_drain, ledger.refused_drain)                                 \
+	X(refused_access, ledger.refused_access)                               \
+	X(refused_source, ledger.refused_source)                               \
+	X(refused_rate, ledger.refused_rate)                                   \
+	X(refused_early, ledger.refused_early)                                 \
+	X(refused_proxy, ledger.refused_proxy)                                 \
+	X(refused_header, ledger.refused_header)                               \
 	X(probed, ledger.probed)                                               \
 	X(cut, ledger.cut)                                                     \
 	X(bytes_in, bytes_in)                                                  \
@@ -79,11 +98,17 @@ static const char *const phases[] = {
 	X(sends, sends)                                                        \
 	X(sends_refused, sends_refused)                                        \
 	X(callbacks, callbacks)                                                \
+	X(timer_calls, timer_calls)                                            \
+	X(dead_on_arrival, dead_on_arrival)                                    \
 	X(accept_errors, accept_errors)                                        \
 	X(shortages, shortages)                                                \
 	X(starvations, starvations)                                            \
 	X(late_bytes, late_bytes)                                              \
 	X(log_dropped, log_dropped)                                            \
+	X(sources_full, sources_full)                                          \
+	X(evictions, evictions)                                                \
+	X(queue_wait_us, queue_wait_us)                                        \
+	X(callback_us, callback_us)                                            \
 	X(tls_full, handshakes[WEIR_HANDSHAKE_FULL])                           \
 	X(tls_resumed, handshakes[WEIR_HANDSHAKE_RESUMED])                     \
 	X(tls_not_tls, handshakes[WEIR_HANDSHAKE_NOT_TLS])                     \
@@ -93,15 +118,20 @@ static const char *const phases[] = {
 	X(tls_lost, handshakes[WEIR_HANDSHAKE_LOST])                           \
 	X(tls_cut, handshakes[WEIR_HANDSHAKE_CUT])                             \
 	X(tls_truncated, truncated)                                            \
+	X(tls_handshake_us, handshake_us)                                      \
 	X(parked, parked)                                                      \
 	X(queued, queued)                                                      \
 	X(lingering, lingering)                                                \
 	X(unsent, unsent)                                                      \
 	X(busy, busy)                                                          \
 	X(longest_callback_ms, longest_callback_ms)                            \
+	X(stacks, stacks)                                                      \
+	X(stacks_pooled, stacks_pooled)                                        \
+	X(stack_deepest, stack_deepest)                                        \
 	X(workers, workers)                                                    \
 	X(queue_length, queue_length)                                          \
 	X(max_connections, max_connections)                                    \
+	X(max_dialled, max_dialled)                                            \
 	X(outbox_total, outbox_total)
 /* clang-format on */
 

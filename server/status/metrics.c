@@ -143,20 +143,12 @@ static void listener_refusals(struct metrics *m)
 static void listener_timeouts(struct metrics *m)
 {
 	static const char name[] = "weir_connections_timed_out_total";
-	static const char *const timeouts[] = {
-		[WEIR_TIMEOUT_FIRST_BYTE] = "first_byte",
-		[WEIR_TIMEOUT_READ] = "read",
-		[WEIR_TIMEOUT_WRITE] = "write",
-		[WEIR_TIMEOUT_IDLE] = "idle",
-		[WEIR_TIMEOUT_LIFETIME] = "lifetime",
-		[WEIR_TIMEOUT_PAUSE] = "pause",
-		[WEIR_TIMEOUT_HANDSHAKE] = "handshake",
-	};
+	const char *timeout;
 
 	describe_counter(m, "weir_connections_timed_out",
 			 "Connections ended by a deadline, by deadline.");
-	for (int i = WEIR_TIMEOUT_FIRST_BYTE; i <= WEIR_TIMEOUT_HANDSHAKE; i++)
-		LISTENERS(m, name, "timeout", timeouts[i], "%llu",
+	for (int i = 1; (timeout = snapshot_timeout(i)) != NULL; i++)
+		LISTENERS(m, name, "timeout", timeout, "%llu",
 			  (count)l->stats.timed_out[i]);
 }
 

@@ -71,6 +71,23 @@ const char *snapshot_handshake(int result)
 								 : NULL;
 }
 
+const char *snapshot_timeout(int timeout)
+{
+	static const char *const names[] = {
+		[WEIR_TIMEOUT_FIRST_BYTE] = "first_byte",
+		[WEIR_TIMEOUT_READ] = "read",
+		[WEIR_TIMEOUT_WRITE] = "write",
+		[WEIR_TIMEOUT_IDLE] = "idle",
+		[WEIR_TIMEOUT_LIFETIME] = "lifetime",
+		[WEIR_TIMEOUT_PAUSE] = "pause",
+		[WEIR_TIMEOUT_HANDSHAKE] = "handshake",
+	};
+
+	return (size_t)timeout < sizeof(names) / sizeof(names[0])
+		       ? names[timeout]
+		       : NULL;
+}
+
 const char *snapshot_unready(const struct snapshot *s)
 {
 	if (s->stats.phase == WEIR_PHASE_NEW)

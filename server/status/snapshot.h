@@ -42,6 +42,9 @@ void snapshot_fini(struct snapshot *s);
 /* The name of a WEIR_HANDSHAKE_...; NULL: there is none. */
 const char *snapshot_handshake(int result);
 
+/* WEIR_TIMEOUT_..., from 1 on, as a label; NULL: there is none. */
+const char *snapshot_timeout(int timeout);
+
 /* Why clients should not come; NULL: they may. */
 const char *snapshot_unready(const struct snapshot *s);
 

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import time
 
-from weirtest import (DEADLINE, Server, TestCase, is_listening, main,
+from weirtest import (DEADLINE, Server, TestCase, fields_of, is_listening, main,
                       program, read_all, read_exactly, run, sleeps, stuff, until)
 
 
@@ -71,6 +71,23 @@ class Requests(Base):
                 self.assertEqual(as_json["accepted"], 1)
             counts = server.stop()[1]
             self.assertEqual(counts["accepted"], 1)
+
+    def test_stats_have_each_counter(self):
+        with self.serve() as server:
+            shown = self.stats()
+            self.assertEqual(server.stop()[0], 0)
+        kinds = ("first_byte", "read", "write", "idle", "lifetime", "pause",
+                 "handshake")
+        names = {"handshakes": ["tls_full", "tls_resumed", "tls_cut"],
+                 "truncated": ["tls_truncated"],
+                 "handshake_us": ["tls_handshake_us"],
+                 "timed_out": ["timed_out"] +
+                              ["timed_out_" + kind for kind in kinds]}
+        for field in fields_of("ledger") + fields_of("stats"):
+            for name in names.get(field, [field]):
+                if field not in ("ledger", "queue_wait", "callback_time",
+                                 "handshake_time"):
+                    self.assertIn(name, shown)
 
     def test_connections_say_what_they_wait_for(self):
         with self.serve("-t", "200ms", "echo@127.0.0.1:0") as server:

@@ -15,7 +15,8 @@ import subprocess
 import unittest
 
 from certificates import OPENSSL, CertifiedCase
-from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all, run,
+from weirtest import (DEADLINE, Server, TestCase, add_address, connect,
+                      fields_of, in_a_network_of_its_own, main, read_all, run,
                       read_exactly, until, why_not_preloaded,
                       without_leak_check)
 
@@ -57,6 +58,15 @@ class Base(TestCase):
         self.skip_without_status()
 
 
+# Times are in seconds.
+IN_JSON = {"queue_wait_us": "queue_wait", "callback_us": "callback_time",
+           "longest_callback_ms": "longest_callback"}
+
+# Each listener has its handshakes; ready and draining are the phase.
+LEFT_OUT_OF_JSON = {"handshakes", "truncated", "handshake_us",
+                    "handshake_time", "phase"}
+
+
 class Pages(Base):
     """What they say."""
 
@@ -94,6 +104,16 @@ class Pages(Base):
             self.assertEqual(figures["ledger"]["open"], 0)
             status, counts = server.stop()
             self.assertEqual((status, counts["accepted"]), (0, 0))
+
+    def test_each_counter_is_in_the_json(self):
+        with Status() as server:
+            figures = json.loads(server.get("/status.json")[2])
+        shown = set(figures).union(figures["ledger"], figures["now"],
+                                   figures["limits"])
+        for field in fields_of("ledger") + fields_of("stats"):
+            if field not in LEFT_OUT_OF_JSON:
+                self.assertIn(IN_JSON.get(field, field), shown)
+        self.assertEqual(len(figures["timeouts"]), 7)
 
     def test_each_listener_has_its_own_counts(self):
         with Status("greet@127.0.0.1:0", "echo@127.0.0.1:0") as server:

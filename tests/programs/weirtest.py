@@ -17,6 +17,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -826,6 +827,24 @@ def network_of_its_own():
         return False
     set_loopback(IFF_UP)
     return True
+
+
+def fields_of(name):
+    """Those of a struct of weir.h that count something."""
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "lib",
+                           "weir.h")) as file:
+        struct = re.search(r"^struct weir_%s \{\n(.*?)^\};" % name, file.read(),
+                           re.M | re.S)[1]
+    fields = re.findall(r"^\tuint64_t (\w+)", struct, re.M)
+    return [field for field in fields if field != "reserved"]
+
+
+def add_address(test, address):
+    """To the loopback interface of such a network.  A server counts it as any
+    address of the network, not as loopback."""
+    if not shutil.which("ip"):
+        test.skipTest("ip is not installed")
+    subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
 
 
 def in_a_network_of_its_own(test, body):
