@@ -96,6 +96,7 @@ int agent_open(weir_server *s, const struct options *o,
 	rc = weir_server_new(&agent.own,
 			     WEIR_CONFIG(.workers = 1,
 					 .max_connections = CLIENTS_MOST,
+					 .max_per_source = CLIENTS_MOST,
 					 .log_level = WEIR_LOG_WARNING,
 					 .log = journal_sink));
 	if (rc == 0)

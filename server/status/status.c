@@ -288,6 +288,7 @@ int status_open(weir_server *s, const struct options *o,
 		&status_server,
 		WEIR_CONFIG(.workers = 1, .queue_length = 32,
 			    .max_connections = CLIENTS_MOST,
+			    .max_per_source = CLIENTS_MOST,
 			    .overload = WEIR_REFUSE,
 			    .refusal = "HTTP/1.1 503 Service Unavailable\r\n"
 				       "Content-Length: 0\r\n"

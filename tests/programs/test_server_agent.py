@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What weir-server --agent answers HAProxy."""
 
+import contextlib
 import signal
 
-from weirtest import (Server, TestCase, connect, main, read_all, read_exactly,
+from weirtest import (Server, TestCase, add_address, connect,
+                      in_a_network_of_its_own, main, read_all, read_exactly,
                       run, until)
 
 
@@ -65,6 +67,17 @@ class Agent(TestCase):
             server.counts(completed=1)
             self.assertEqual(self.ask(server), b"drain\n")
             self.assertEqual(server.stop()[0], 0)
+
+    def test_one_balancer_may_have_all_places(self):
+        def body():
+            add_address(self, "192.0.2.1/32")
+            with Server("--agent", "192.0.2.1:0") as server, \
+                    contextlib.ExitStack() as stack:
+                where = server.out.expect(rb"^agent (.*)\n")[1].decode()
+                for _ in range(32):
+                    client = stack.enter_context(connect(where))
+                    self.assertRegex(read_all(client), b"^up ")
+        in_a_network_of_its_own(self, body)
 
     def test_what_the_balancer_sends_is_ignored(self):
         with self.serve() as server:

@@ -433,6 +433,19 @@ class Requests(Base):
                 sock.close()
             until(lambda: server.get("/healthz")[0] == 200, "a place")
 
+    def test_one_address_may_have_all_places(self):
+        def body():
+            add_address(self, "192.0.2.1/32")
+            with Server("--status", "192.0.2.1:0") as server, \
+                    contextlib.ExitStack() as stack:
+                where = server.out.expect(rb"^status (.*)\n")[1].decode()
+                for _ in range(32):
+                    client = stack.enter_context(connect(where))
+                    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n")
+                client.sendall(b"\r\n")
+                self.assertEqual(self.status_of(client.recv(4096)), 200)
+        in_a_network_of_its_own(self, body)
+
     def test_clients_that_keep_connections_leave_places(self):
         request = b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n"
         with Status() as server, contextlib.ExitStack() as stack:
