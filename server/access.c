@@ -2,7 +2,9 @@
 /*
  * The callbacks of this file log and then call those of the service.  `opened`
  * needs a worker for each new connection, so it is installed only if the
- * service has one, or the log has a line for the beginning.
+ * service has one, or the log has a line for the beginning at the start of the
+ * server.  The callbacks at the end need none, and the level of the log may
+ * change, so they are there always.
  *
  * A line of --access-log never makes its caller wait: it goes into the queue of
  * out.c or is lost, and counted.
@@ -69,6 +71,8 @@ static void log_opened(const struct access_log *log, weir_conn *c)
 {
 	char peer[PEER_TEXT];
 
+	if (!journal_wants(WEIR_LOG_INFO))
+		return;
 	journal_client(WEIR_LOG_INFO, "connection %llu from %s to %s@%s",
 		       (unsigned long long)weir_conn_id(c), peer_of(c, peer),
 		       log->service, log->address);
@@ -104,6 +108,8 @@ static void log_end(const struct access_log *log, weir_conn *c,
 {
 	char peer[PEER_TEXT];
 
+	if (!journal_wants(WEIR_LOG_INFO))
+		return;
 	journal_client(
 		WEIR_LOG_INFO,
 		"connection %llu from %s to %s@%s ended after %lld.%03lld s "
@@ -371,8 +377,7 @@ struct access_log *access_log_new(struct weir_service *service)
 {
 	struct access_log *log;
 
-	if (access_wanted == ACCESS_OFF ||
-	    (access_wanted == ACCESS_JOURNAL && !journal_wants(WEIR_LOG_INFO)))
+	if (access_wanted == ACCESS_OFF)
 		return NULL;
 	log = calloc(1, sizeof(*log));
 	if (!log) {
@@ -388,7 +393,8 @@ struct access_log *access_log_new(struct weir_service *service)
 		service->readable = access_readable;
 	service->arg = log;
 	if (access_wanted == ACCESS_JOURNAL) {
-		if (!service->session)
+		if (service->opened ||
+		    (!service->session && journal_wants(WEIR_LOG_INFO)))
 			service->opened = access_opened;
 		service->closed = access_closed;
 		service->unserved = access_unserved;

@@ -166,6 +166,29 @@ class Requests(Base):
             server.stop()
             server.logs(rb" info stopped: ")
 
+    def test_with_the_level_come_lines_of_connections(self):
+        for by_file in False, True:
+            self.configure("log-level = warning\n")
+            with self.serve("--config", self.config,
+                            "echo@127.0.0.1:0") as server:
+                with server.connect() as client:
+                    client.sendall(b"hello")
+                    read_exactly(client, 5)
+                    if by_file:
+                        self.configure("log-level = info\n")
+                        self.asks("reload")
+                    else:
+                        self.asks("log-level", "info")
+                server.logs(rb" info connection 1 from .*echo@127.* ended .*: "
+                            rb"the client has closed\n")
+                self.asks("log-level", "warning")
+                with server.connect() as client:
+                    client.sendall(b"hello")
+                    read_exactly(client, 5)
+                server.counts(completed=2)
+                self.assertEqual(server.stop()[0], 0)
+                self.assertNotIn(b"connection 2", server.err.rest())
+
     def test_what_is_no_request(self):
         with self.serve() as server:
             for words in (["stats", "x"], ["drain", "--", "x"],
