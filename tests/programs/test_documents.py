@@ -194,6 +194,62 @@ class Pages(TestCase):
                 self.assertTrue(os.path.exists(os.path.join(TOP, test)), test)
 
 
+def source(path):
+    with open(os.path.join(TOP, path)) as file:
+        return file.read()
+
+
+def rows(page, first):
+    """Of the table whose first heading is this: the cells of each row."""
+    table = source(page).split("\n| " + first + " |", 1)[1].split("\n\n")[0]
+    table = table.rstrip("\n")
+    return [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in table.split("\n")[2:]]
+
+
+def in_code(cell):
+    return re.findall("`([^`]+)`", cell)
+
+
+class Tables(TestCase):
+    """That say what the sources say."""
+
+    def test_of_fields_and_options(self):
+        fields = set()
+        for struct in "config", "service":
+            text = re.search(r"^struct weir_%s \{(.*?)^\};" % struct,
+                             source("lib/weir.h"), re.M | re.S)[1]
+            fields.update(re.findall(
+                r"^\t(?:int|size_t|const char|weir_access) \*?(\w+);", text,
+                re.M))
+        table = rows("docs/TUNING.md", "field")
+        self.assertEqual(sorted(name for row in table
+                                for name in in_code(row[0])),
+                         sorted(fields - {"size", "exact"}))
+        options = re.findall(r"--([a-z-]+)",
+                             run("WEIR_SERVER", "--help").stdout.decode())
+        checks = source("server/options.c").split("checks[] = {")[1]
+        fixed = re.findall(r'\{ "([a-z-]+)",', checks.split("};")[0])
+        for _, setting, changes in table:
+            found = re.match("`--([a-z-]+)`", setting)
+            if found:
+                self.assertIn(found[1], options)
+                self.assertEqual(changes,
+                                 "no" if found[1] in fixed else "yes", found[1])
+
+    def test_of_reasons(self):
+        reasons = re.findall(r'refused_(\w+), "(.*?)"', source("lib/stats.h"))
+        self.assertEqual(
+            [(in_code(label)[0], in_code(text)[0]) for text, label in
+             rows("docs/OBSERVING.md", "text of `reason` in the log")], reasons)
+
+    def test_of_what_connections_wait_for(self):
+        function = source("server/control.c").split("*waits_for(")[1]
+        texts = re.findall('"(.*?)"', function.split("\n}")[0])
+        cell = dict(rows("docs/OBSERVING.md", "field"))["`waits_for`"]
+        self.assertEqual(sorted(in_code(cell)), sorted(texts))
+
+
 class Shell(TestCase):
     """In a network namespace, with the programs on its path."""
 
@@ -259,7 +315,7 @@ class Commands(Shell):
         server, client = commands("docs/TLS.md")
         output = self.serve(
             server, UNTIL % ("echo over TLS | " + client.rstrip()) +
-            "\necho in clear | weir-client talk -lB 127.0.0.1:7")
+            "\necho in clear | weir-client talk -lB 127.0.0.1:7007")
         self.assertEqual(output, "over TLS\nin clear\n")
 
     def test_a_proxy(self):
