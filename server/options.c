@@ -315,8 +315,8 @@ static int print_server_help(void)
 	stream_print("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
 		     "unix:@name  fd:N  fd:NAME\n"
 		     "Port 0 picks a free port.  Default: %s\n"
-		     "With SERVICE+proxy@ADDRESS a proxy tells its clients' "
-		     "addresses (PROXY\nprotocol, version 1 or 2).  "
+		     "With SERVICE+proxy@ADDRESS a proxy announces its "
+		     "clients' addresses (PROXY\nprotocol, version 1 or 2).  "
 		     "With SERVICE+tls@ADDRESS clients speak TLS.\n",
 		     LISTENERS_DEFAULT);
 	print_options();
