@@ -33,7 +33,7 @@ TYPED_BY = {
     "docs/DEPLOYING.md": "tests/long/systemd.py",
     "docs/FLEETS.md": "tests/long/rollouts.py",
     "docs/FROM_PYTHON.md": NEWCOMER,
-    "docs/LOAD_CI.md": HERE,  # and test_load_ci.py, which runs its recipes
+    "docs/LOAD_CI.md": HERE,  # and test_load_ci.py and contributing.py
     "docs/OBSERVING.md": HERE,  # and tests/long/commands.py, for bpftrace
     "docs/PERFORMANCE.md": "tests/long/commands.py",
     "docs/PROGRAMS.md": NEWCOMER,
@@ -334,28 +334,20 @@ class Commands(Shell):
             "weir-client talk -lB 127.0.0.1:9107"))
         self.assertIn("200 OK", output)
 
-    def test_results_are_compared_and_pushed(self):
+    def test_metrics_of_a_load_are_pushed(self):
         self.needs("curl")
-        compare, push = commands("docs/LOAD_CI.md")
+        _, push = commands("docs/LOAD_CI.md")
         with open(os.path.join(self.where, "gateway.py"), "w") as file:
             file.write(GATEWAY)
-        load = "weir-client load 127.0.0.1:7 -c 2 -n 2000 --json %s.json"
         output = self.serve(
             "weir-server echo@127.0.0.1:7 -l error",
-            UNTIL % "echo | weir-client talk -lB 127.0.0.1:7 >here" +
-            "\n" + load % "main" + " 2>load.log || grep jansson load.log\n"
-            "[ -s main.json ] || { kill $server; exit 0; }\n" + load % "load" +
-            " --metrics load.prom\n"
+            UNTIL % "echo | weir-client talk -lB 127.0.0.1:7 >here" + "\n"
+            "weir-client load 127.0.0.1:7 -n 2000 --metrics load.prom\n"
             "printf '127.0.0.1 pushgateway\\n' >hosts\n"
             "mount --bind hosts /etc/hosts\n"
             "export no_proxy='*'\npython3 gateway.py pushed &\n" + UNTIL % push.rstrip() +
-            "\nwait $!\ncmp pushed load.prom && echo pushed\n" +
-            "rc=0\n" + compare.rstrip() + " || rc=$?\necho rc=$rc")
-        if "jansson" in output:
-            self.skipTest("built without jansson")
-        self.assertIn("\npushed\n", output)
-        # It is worse, or not, or that cannot be told.
-        self.assertRegex(output, r"(?s)95% interval\n.*\nrc=[013]$")
+            "\nwait $!\ncmp pushed load.prom && echo pushed\n")
+        self.assertRegex(output, r"\npushed\n?$")
 
     def test_a_script(self):
         self.needs("redis-server")

@@ -13,10 +13,12 @@ import textwrap
 import time
 import xml.etree.ElementTree
 
+from test_documents import commands, read
 from weirtest import (DEADLINE, PythonServer, Server, TestCase, built_with,
                       main, nobody, program, run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PAGE = "docs/LOAD_CI.md"
 
 
 def load(where, *options, **kwargs):
@@ -129,6 +131,16 @@ class Files(TestCase):
                       text)
         self.assertRegex(text, r"(?m)^\| from-send \| \S+ \| \S+ \| \S+ \|$")
 
+    def documented(self):
+        return set(re.findall(r"(?m)^\| `(weir_load_.*?)` \|", read(PAGE)))
+
+    def samples(self, text):
+        """The names and the labels, but for the address."""
+        for name, labels in re.findall(r"(?m)^(weir_load_\w+)\{(.*)\} ", text):
+            address, *others = re.findall(r'(\w+)="', labels)
+            self.assertEqual(address, "address")
+            yield name, others
+
     def test_metrics_are_the_counts_of_the_run(self):
         with Server("echo@127.0.0.1:0") as server:
             answer = load(server.address(), "-n", "2000", "-s", "100",
@@ -143,6 +155,9 @@ class Files(TestCase):
             self.assertRegex(text, r"(?m)^weir_load_%s%s %s$" %
                              (name, label, value))
         self.assertIn('clock="from-send",percentile="95"} ', text)
+        self.assertEqual(self.documented(), {
+            name + "{%s}" % ",".join(labels) * bool(labels)
+            for name, labels in self.samples(text)})
         self.assertTrue(text.endswith("# EOF\n"))
         self.assertEqual(os.listdir(self.place), ["a.prom"])
         self.check_format(text)
@@ -225,39 +240,55 @@ class Files(TestCase):
 
 
 class Recipes(TestCase):
-    """The shell parts of docs/LOAD_CI.md work as they stand."""
+    """The shell parts of docs/LOAD_CI.md work as they stand.  Those that install
+    weir are typed by tests/long/contributing.py."""
 
     def scripts(self):
-        with open(os.path.join(TOP, "docs", "LOAD_CI.md")) as file:
-            text = file.read()
-        for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", text):
-            for indent, part in re.findall(
-                    r"(?m)^( *)(?:- \||run: \|)\n((?:\1  .*\n)+)", block):
-                yield textwrap.dedent(part)
+        for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", read(PAGE)):
+            parts = [textwrap.dedent(part) for _, part in re.findall(
+                r"(?m)^( *)(?:- \||run: \|)\n((?:\1  .*\n)+)", block)]
+            self.assertEqual(len(parts), 2)
+            self.assertIn("make install\n", parts[0])
+            yield parts[1]
+
+    def environment(self, place):
+        for variable in ("WEIR_SERVER", "WEIR_CLIENT"):
+            path = program(variable)
+            os.symlink(path, os.path.join(place, os.path.basename(path)))
+        return dict(os.environ, PATH=place + ":" + os.environ["PATH"],
+                    ADDRESS="unix:" + os.path.join(place, "socket"),
+                    GITHUB_STEP_SUMMARY=os.path.join(place, "summary.md"))
 
     @built_with("jansson")
-    def test_they_run(self):
+    def test_they_run_and_can_be_compared(self):
+        places = [self.folder(), self.folder()]
         scripts = list(self.scripts())
         self.assertEqual(len(scripts), 2)
-        for script in scripts:
-            place = self.folder()
-            for variable in ("WEIR_SERVER", "WEIR_CLIENT"):
-                path = program(variable)
-                os.symlink(path, os.path.join(place, os.path.basename(path)))
-            env = dict(os.environ, PATH=place + ":" + os.environ["PATH"],
-                       ADDRESS="unix:" + os.path.join(place, "socket"),
-                       GITHUB_STEP_SUMMARY=os.path.join(place, "summary.md"))
-            done = subprocess.run(["bash", "-e", "-c", script], cwd=place,
-                                  env=env, timeout=DEADLINE,
-                                  stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE)
-            self.assertEqual(done.returncode, 0, done)
+        jobs = [subprocess.Popen(
+            ["bash", "-e", "-c", script], cwd=place,
+            env=self.environment(place), start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                for script, place in zip(scripts, places)]
+        self.addCleanup(lambda: [os.killpg(job.pid, 9) for job in jobs
+                                 if job.poll() is None])
+        for job, script, place in zip(jobs, scripts, places):
+            with job:
+                output = job.communicate(timeout=20 + DEADLINE)[0]
+            self.assertEqual(job.returncode, 0, output)
             suite = xml.etree.ElementTree.parse(
                 os.path.join(place, "load.xml")).getroot()
             self.assertEqual(suite.get("tests"), "3")
             self.assertTrue(os.path.exists(os.path.join(place, "load.html")))
-            self.assertEqual("GITHUB" in script,
-                             os.path.exists(env["GITHUB_STEP_SUMMARY"]))
+            self.assertEqual("GITHUB" in script, os.path.exists(
+                os.path.join(place, "summary.md")))
+        shutil.move(os.path.join(places[1], "load.json"),
+                    os.path.join(places[0], "main.json"))
+        done = subprocess.run(
+            ["sh", "-c", commands(PAGE)[0]], cwd=places[0], env=dict(
+                os.environ, PATH=places[0] + ":" + os.environ["PATH"]),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertIn(done.returncode, (0, 3), done.stdout)  # it is judged
+        self.assertIn(b"95% interval", done.stdout)
 
 
 @built_with("jansson")
