@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # release.sh : a rehearsal of a release: the commands of docs/RELEASING.md in a
 # clone, with a key of their own.  The tarball that "anyone can make" is the same.
-# The control of tools/abi: it tells that a member of a structure is not where the
-# record has it.  Runs in a build folder.
+# Controls: tools/release fails without one of its tools, and tools/abi tells that
+# a member of a structure is not where the record has it.  Runs in a build folder.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 work=$(mktemp -d) || exit 99
@@ -30,10 +30,12 @@ $git -C "$top" rev-parse --quiet --verify HEAD >/dev/null || {
 	echo 'SKIPPED: this is not a clone'
 	exit 77
 }
-command -v gpg >/dev/null || {
-	echo 'SKIPPED: gpg is not installed'
-	exit 77
-}
+for tool in gpg reuse abidiff; do
+	command -v $tool >/dev/null || {
+		echo "SKIPPED: $tool is not installed"
+		exit 77
+	}
+done
 version=$(sed -n 's/^PACKAGE_VERSION = //p' Makefile)
 [ "$(block 1 | wc -l) $(block 2 | wc -l)" = '3 4' ] && [ -z "$(block 3)" ] ||
 	fail 'docs/RELEASING.md has other commands'
@@ -46,7 +48,24 @@ git tag -d "v$version" 2>/dev/null
 gpg --batch --quiet --passphrase '' --quick-generate-key \
 	'weir <weir@example.org>' ed25519 sign never || fail 'no key'
 mkdir -p "$work/release/one" && touch "$work/release/one/mine" || exit 99
+# Negative control: without one of its tools there is no release.
+for missing in reuse abidiff; do
+	mkdir "$work/few" || exit 99
+	for tool in dirname git reuse abidiff; do
+		[ $tool = $missing ] ||
+			ln -s "$(command -v $tool)" "$work/few/$tool" || exit 99
+	done
+	said=$(PATH=$work/few /bin/sh tools/release "$work/none" 2>&1) &&
+		fail "tools/release succeeds without $missing"
+	[ "$said" = "release: $missing is not installed" ] ||
+		fail "without $missing tools/release says: $said"
+	[ ! -e "$work/none" ] || fail "it has made something without $missing"
+	rm -r "$work/few"
+done
+echo 'no release without its tools: passed'
+
 sh -ex -c "$(block 1)" || fail 'the commands that make a release'
+[ -f "$work/release/weir-$version.spdx" ] || fail 'there is no SBOM'
 [ -f "$work/release/one/mine" ] || fail 'a folder that was there is gone'
 name=weir-$version.tar.xz
 gpg --verify "$work/release/$name.asc" "$work/release/$name" ||
@@ -60,10 +79,6 @@ sh -ex -c "$(block 2)" >"$work/again.log" 2>&1 || {
 echo 'the commands of docs/RELEASING.md: passed'
 cd "$OLDPWD" || exit 99
 
-command -v abidiff >/dev/null || {
-	echo 'SKIPPED: the control of tools/abi: abidiff is not installed'
-	exit 0
-}
 mkdir "$work/lib" "$work/tls" "$work/tools" &&
 	cp "$top"/lib/weir.h "$top"/lib/weir.abi* "$work/lib" &&
 	cp "$top"/tls/weir-tls.h "$top"/tls/weir-tls.abi "$work/tls" &&
