@@ -132,7 +132,7 @@ default_dev()
 
 dev() { default_dev; }
 static() { amove usr/lib/*.a; }
-doc() { amove usr/share/man; }
+doc() { amove usr/share/man usr/share/doc; }
 bashcomp() { amove usr/share/bash-completion/completions; }
 fishcomp() { amove usr/share/fish/vendor_completions.d; }
 zshcomp() { amove usr/share/zsh/site-functions; }
@@ -217,7 +217,8 @@ has weir-dev 'usr/include/weir\.h' 'usr/include/weir\.hpp' \
 has weir-static 'usr/lib/libweir\.a'
 has weir-doc 'usr/share/man/man1/weir-client(-load)?\.1' \
 	'usr/share/man/man8/weir-server\.8' 'usr/share/man/man7/weir\.7' \
-	'usr/share/man/man3/weir[^/]*\.3'
+	'usr/share/man/man3/weir[^/]*\.3' 'usr/share/doc/weir/[A-Z_]*\.md' \
+	'usr/share/doc/weir/examples/scripts/.*\.(load|md)'
 has weir-bash-completion 'usr/share/bash-completion/completions/weir-.*'
 has weir-fish-completion 'usr/share/fish/vendor_completions.d/weir-.*'
 has weir-zsh-completion 'usr/share/zsh/site-functions/_weir.*'

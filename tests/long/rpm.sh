@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # rpm.sh : the packages of packaging/weir.spec, from what "make dist" makes.
 # Together they have all that "make install" installs, or rpmbuild fails; the
-# programs in them start, and their removal stops the service.  Runs in a build
-# folder.
+# programs in them start, their removal stops the service, and an upgrade restarts
+# it.  Runs in a build folder.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 command -v rpmbuild >/dev/null || {
@@ -47,8 +47,11 @@ do
 	echo "$name $version"
 done)
 [ "$found" = "$wanted" ] || fail "the packages are $found"
-query --scripts --package "weir-$version"-*.rpm | grep -q 'systemctl stop' ||
-	fail 'the removal does not stop the service'
+scripts=$(query --scripts --package "weir-$version"-*.rpm)
+for command in stop daemon-reload try-restart; do
+	echo "$scripts" | grep -q "systemctl $command" ||
+		fail "no script does: systemctl $command"
+done
 
 for package in ./*.rpm; do
 	rpm2archive "$package" && tar -C "$work/root" -xf "$package.tgz" ||
@@ -56,6 +59,9 @@ for package in ./*.rpm; do
 done
 cd "$work/root/usr" || exit 99
 [ -z "$(find . -name '*.a' -o -name '*.la')" ] || fail 'archives of libtool'
+for file in LOAD_JSON.md examples/scripts/redis.load; do
+	[ -f "share/doc/weir/$file" ] || fail "no $file"
+done
 for program in weir-client weir-server; do
 	said=$(LD_LIBRARY_PATH=$PWD/lib64:$PWD/lib "bin/$program" --version |
 		head -n 1)
