@@ -38,6 +38,7 @@ STAGE = ("weir-server reply@127.0.0.1:1234 echo@:7 chat@127.0.0.1:1001 "
          "room@unix:/run/room file@:3000 greet@[::1]:12357 "
          "collect@127.0.0.1:12345 collect@unix:/run/notes --mode 0666 "
          "--file /srv/notes.txt", "python3 -m http.server 80",
+         "python3 -m http.server 8080 --protocol HTTP/1.1",
          "weir-server reply+tls@127.0.0.1:7443 echo+tls@127.0.0.1:443 "
          "--tls-certificate /srv/ca.pem --tls-key /srv/key.pem")
 # An authority that the system trusts, and a user has the certificate of.
