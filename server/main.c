@@ -453,7 +453,7 @@ static int serve(weir_server *s, const struct run *r)
 	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
-	upgrade_end();
+	upgrade_end(rc < 0);
 	is_reloading = !reload_end();
 	agent_end();
 	status_end();

@@ -46,7 +46,7 @@
 #define LOOK_MS	       50   /* between two looks at the server's state */
 #define CLOSE_MS       2000 /* until the predecessor has closed the sockets */
 #define REPORT_MS      2000 /* for the rest of a message that has begun */
-#define END_MS	       2000 /* for a successor that is to end */
+#define END_MS	       2000 /* for a successor that is to end, without a stop */
 #define NUMBER_ROOM    12
 #define VARIABLES_MOST 6
 
@@ -66,7 +66,8 @@ static struct {
 	sigset_t mask;
 	atomic_int predecessor; /* a socket; -1: none shares our listeners */
 	atomic_bool has_successor, is_under_way;
-	bool is_ready; /* the predecessor was told */
+	atomic_bool has_stopped, has_cut; /* this server */
+	bool is_ready;			  /* the predecessor was told */
 
 	struct offer offers[OFFERS_MOST];
 	int count;
@@ -584,39 +585,70 @@ static bool start_guard(struct launch *l, char *why, size_t cap)
 	return l->child > 0 || refuse(why, cap, strerror(-l->child));
 }
 
-static bool read_end(const struct launch *l, int ms, struct end *ret)
+static bool has_news(const struct launch *l, int ms)
 {
 	struct pollfd p = { .fd = l->told, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
+static bool read_end(const struct launch *l, struct end *ret)
+{
 	struct news news;
 
-	if (poll(&p, 1, ms) <= 0 || !read_news(l, &news))
+	if (!read_news(l, &news))
 		return false;
 	*ret = news.end;
 	return true;
 }
 
-/* A stop does not last longer because of the successor. */
-static int time_to_end(void)
+/* A signal that comes after the stop of this server has ended stays pending. */
+static bool is_stop_cut(void)
+{
+	sigset_t set;
+
+	if (upgrade.has_stopped && sigpending(&set) == 0 &&
+	    (sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1))
+		return true;
+	return upgrade.has_cut;
+}
+
+static int64_t drain_until(void)
 {
 	int drain_ms = reload_drain_ms();
 
-	return weir_server_is_draining(upgrade.server) == 1 &&
-			       drain_ms != WEIR_NEVER && drain_ms < END_MS
-		       ? drain_ms
-		       : END_MS;
+	return drain_ms == WEIR_NEVER ? INT64_MAX : clock_ms() + drain_ms;
+}
+
+/*
+ * It may serve clients already.  In a stop it has as much time for them as this
+ * server has for its own, so that the stop does not last longer.
+ */
+static void wait_for_end(const struct launch *l)
+{
+	int64_t until = clock_ms() + END_MS;
+	bool is_stop = false;
+
+	while (!has_news(l, LOOK_MS) && clock_ms() < until && !is_stop_cut())
+		if (!is_stop && weir_server_is_draining(upgrade.server) == 1) {
+			is_stop = true;
+			until = drain_until();
+		}
 }
 
 static struct end end_child(const struct launch *l)
 {
 	struct end end = { CLD_KILLED, SIGKILL };
 
-	if (read_end(l, LOOK_MS, &end)) /* it may be about to end */
+	if (has_news(l, LOOK_MS) && read_end(l, &end)) /* about to end */
 		return end;
 	kill(l->child, SIGTERM);
-	if (read_end(l, time_to_end(), &end))
+	wait_for_end(l);
+	if (read_end(l, &end))
 		return end;
 	kill(l->child, SIGKILL);
-	(void)read_end(l, END_MS, &end);
+	(void)has_news(l, END_MS);
+	(void)read_end(l, &end);
 	return end;
 }
 
@@ -798,8 +830,10 @@ static bool launch_locked(char *why, size_t cap)
 	return is_ready;
 }
 
-void upgrade_end(void)
+void upgrade_end(bool has_cut)
 {
+	upgrade.has_cut = has_cut;
+	upgrade.has_stopped = true;
 	pthread_mutex_lock(&upgrade.lock);
 	upgrade.server = NULL;
 	upgrade.count = 0;

@@ -51,8 +51,11 @@ bool upgrade_has_predecessor(void);
 /* Does a successor serve instead of this server?  Any thread. */
 bool upgrade_has_successor(void);
 
-/* After this no upgrade is under way, and none begins. */
-void upgrade_end(void);
+/*
+ * After this no upgrade is under way, and none begins.  has_cut: the stop of
+ * this server has cut connections, and does not wait for those of a successor.
+ */
+void upgrade_end(bool has_cut);
 
 /* False: the server goes on, and why gets one line.  Any thread. */
 bool upgrade_run(char *why, size_t cap);

@@ -16,6 +16,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import types
 import unittest
 
 from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
@@ -628,6 +630,69 @@ class Stop(Base):
         self.check_stop(
             'unset WEIR_PREDECESSOR; exec "$REAL" "$@"',
             lambda server: server.out.data.count(b"ready\n") == 2)
+
+    @contextlib.contextmanager
+    def successor_with_client(self, *args):
+        """One that serves and does not say so, with a client that it cannot
+        answer in full.  Its predecessor, its process id, the client."""
+        with self.serve(*args, "echo@127.0.0.1:0",
+                        env=dict(self.env, REAL=real_program())) as server:
+            self.begin(server, ": >%s/begun; unset WEIR_PREDECESSOR\n"
+                       'exec "$REAL" "$@"' % self.where)
+            until(lambda: server.out.data.count(b"ready\n") == 2,
+                  "a successor that serves")
+            pid = int(re.findall(rb"^pid (\d+)$", server.out.data, re.M)[1])
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                client = server.connect()
+                stuff(client, types.SimpleNamespace(pid=pid))
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            with client:
+                yield server, pid, client
+
+    def stop_both(self, server):
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: server.err.data.count(b"stopping; connections") == 2,
+              "the stop of both")
+
+    def test_the_successor_has_as_much_time_for_its_clients(self):
+        with self.successor_with_client("-t", "100s") as (server, pid, client):
+            self.stop_both(server)
+            end = time.monotonic() + 3
+            while time.monotonic() < end and is_alive(pid):
+                time.sleep(0.01)
+            client.settimeout(DEADLINE)
+            while client.recv(65536):
+                pass
+            self.assertEqual(server.process.wait(LONG), 0)
+
+    def test_a_second_signal_ends_the_successor(self):
+        with self.successor_with_client("-t", "never") as (server, pid, client):
+            self.stop_both(server)
+            server.logs(b"stopped: ")
+
+            def is_over():
+                with contextlib.suppress(ProcessLookupError):
+                    server.process.send_signal(signal.SIGTERM)
+                return server.process.poll() is not None
+            until(is_over, "the end of both")
+            until(lambda: not is_alive(pid), "the end of the successor")
+
+    def test_so_does_a_stop_that_cuts(self):
+        """The second signal is taken while the old one has a client, too."""
+        with self.successor_with_client("-t", "never") as (server, pid, client):
+            with contextlib.ExitStack() as stack:
+                os.kill(pid, signal.SIGSTOP)
+                try:
+                    other = stack.enter_context(server.connect())
+                    stuff(other, server)
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                self.stop_both(server)
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.process.wait(LONG), 3)
+                until(lambda: not is_alive(pid), "the end of the successor")
 
     def test_its_deadline_holds_though_the_successor_does_not_end(self):
         """It is ended some time after 0.1 s, and 1.5 s are not over."""
