@@ -288,7 +288,7 @@ bool activation_check_rest(bool has_predecessor)
  * By descriptor: the name may be another file's by now, or a link.  A path that
  * is gone or out of reach is left.
  */
-static int set_mode(const char *path, mode_t mode)
+int activation_set_mode(const char *path, mode_t mode)
 {
 	char name[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = 0;
@@ -313,7 +313,8 @@ bool activation_set_modes(const struct listeners *l, int mode)
 		int rc = 0;
 
 		if (path && one->kind == WEIR_ADDRESS_FD)
-			rc = set_mode(path, mode ? (mode_t)mode : 0600);
+			rc = activation_set_mode(path,
+						 mode ? (mode_t)mode : 0600);
 		if (rc < 0) {
 			cli_error("cannot set the mode of '%s': %s", path,
 				  strerror(-rc));

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct listener;
 struct listeners;
@@ -44,6 +45,9 @@ bool activation_check_rest(bool has_predecessor);
  * Returns false after printing an error.
  */
 bool activation_set_modes(const struct listeners *l, int mode);
+
+/* Set the mode of a path, if it is a socket.  Returns 0 or -errno. */
+int activation_set_mode(const char *path, mode_t mode);
 
 /* The manager forgets the kept sockets that no listener has taken. */
 void activation_forget_rest(void);

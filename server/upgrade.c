@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,6 +37,7 @@
 #include "activation.h"
 #include "background.h"
 #include "journal.h"
+#include "listeners.h"
 #include "pidfile.h"
 #include "reload.h"
 #include "services.h"
@@ -57,6 +59,7 @@ struct offer {
 	bool is_inherited; /* from a service manager: never ours alone */
 	bool is_taken;	   /* the successor listens on it */
 	int fd;
+	int mode; /* of its path before the upgrade; -1: it has none */
 };
 
 static struct {
@@ -736,8 +739,44 @@ static bool give_listeners(struct launch *l, char *why, size_t cap)
 	return true;
 }
 
+static const char *offer_path(const struct offer *o, char *buf, size_t cap)
+{
+	return weir_server_address(o->server, o->id, buf, cap) < 0
+		       ? NULL
+		       : address_path(buf);
+}
+
+static void note_modes_locked(void)
+{
+	for (int i = 0; i < upgrade.count; i++) {
+		struct offer *o = &upgrade.offers[i];
+		char where[512];
+		const char *path = offer_path(o, where, sizeof(where));
+		struct stat st;
+
+		o->mode = path && lstat(path, &st) == 0
+				  ? (int)(st.st_mode & ~(mode_t)S_IFMT)
+				  : -1;
+	}
+}
+
+/* If a stop has begun, the path may be another server's. */
+static void restore_modes_locked(void)
+{
+	for (int i = 0; i < upgrade.count; i++) {
+		const struct offer *o = &upgrade.offers[i];
+		char where[512];
+		const char *path = offer_path(o, where, sizeof(where));
+
+		if (path && o->mode >= 0 &&
+		    weir_server_is_draining(upgrade.server) != 1)
+			(void)activation_set_mode(path, (mode_t)o->mode);
+	}
+}
+
 static void roll_back(void)
 {
+	restore_modes_locked();
 	if (upgrade.options->pid_file)
 		(void)pidfile_write(upgrade.options->pid_file);
 }
@@ -813,6 +852,7 @@ static bool launch_locked(char *why, size_t cap)
 	struct launch l;
 	bool is_ready = false;
 
+	note_modes_locked();
 	if (!open_launch(&l)) {
 		refuse(why, cap, strerror(errno));
 	} else if (start_guard(&l, why, cap)) {

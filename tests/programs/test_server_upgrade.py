@@ -907,6 +907,27 @@ class Broken(Base):
             self.assertEqual(server.process.wait(LONG), 0)
             self.end_last(server)
 
+    def test_a_path_gets_its_mode_back(self):
+        """The successor has set another one before it fails."""
+        fails = self.where + "/fails"
+        with self.serve(env=dict(self.env, REAL=real_program())) as server:
+            os.unlink(self.link)
+            self.write("#!%s\nimport os, sys\nargs = sys.argv\n"
+                       "if os.path.exists('%s'):\n"
+                       "    args += ['--mode', '666', '-p', '%s/pid']\n"
+                       "os.execv(os.environ['REAL'], args)\n" % (
+                           sys.executable, fails, fails))
+            for mode in 0o600, 0o640:
+                with open(fails, "w"):
+                    os.chmod(self.path, mode)
+                self.assertIn(b"cannot write '%s/pid'" % fails.encode(),
+                              self.ctl("upgrade").stderr)
+                self.assertEqual(os.stat(self.path).st_mode & 0o7777, mode)
+                os.unlink(fails)
+                self.upgrade()  # it has not opened the socket itself
+            self.check_echo(server.address(1))
+            self.end_last(server)
+
     def test_its_own_message_is_passed_on(self):
         with self.serve(env=dict(self.env, REAL=real_program())) as server:
             for arg, words in (
