@@ -208,6 +208,56 @@ class Scripts(TestCase):
         self.assertEqual(show.returncode, 0)
         self.assertEqual(show.stdout.count(b"pause of "), 4)
 
+    def check_reads_after_pauses(self, script, first, handle):
+        """Of two connections; handle(file) answers before the loop."""
+        def serve(sock):
+            with sock, sock.makefile("rwb") as file:
+                handle(file)
+                for line in file:
+                    file.write(line)
+                    file.flush()
+        path = self.write(script + "loop\nsend a\\n\nexpect line\nok a\n")
+        with PythonServer(serve) as server:
+            answer, run = self.load_json(server, "--script", path, "-c", "2",
+                                         "-n", "20")
+            show = load(server.address, "--script", path, "--show")
+        self.assertEqual(run["errors"], [])
+        self.assertEqual((answer.returncode, run["metrics"]["answered"]),
+                         (0, 20))
+        self.assertEqual(show.returncode, 0, show)
+        self.assertRegex(show.stdout, first)
+
+    def test_an_expect_after_a_pause_is_done_after_it(self):
+        def handle(file):
+            file.write(b"hello\n")
+            file.flush()
+            file.readline()
+            file.write(b"hi\n")
+            file.flush()
+        self.check_reads_after_pauses(
+            "connect\npause 10ms\nexpect line\nok hello\n"
+            "send hi\\n\npause 20ms\nexpect line\nok hi\n",
+            rb"(?s)pause of 10.*hello.*hi.*pause of 20.*hi", handle)
+
+    def test_replies_that_come_in_a_pause_are_read_after_the_last_one(self):
+        def handle(file):
+            for _ in range(3):
+                file.write(file.readline())
+                file.flush()
+        self.check_reads_after_pauses(
+            "connect\nsend 1\\n\npause 50ms\nsend 2\\n\npause 50ms\n"
+            "send 3\\n\nexpect lines:3\nok 1\n", rb"(?s)pause.*pause",
+            handle)
+
+    def test_input_before_a_pause_may_come_at_once(self):
+        """Or later, as the network has it."""
+        def handle(file):
+            file.write(b"1\n2\n3\n")
+            file.flush()
+        self.check_reads_after_pauses(
+            "connect\nexpect line\nok 1\npause 20ms\nexpect line\nok 2\n"
+            "pause 20ms\nexpect line\nok 3\n", rb"(?s)pause.*pause", handle)
+
     def test_close_ends_the_connection_after_a_pass(self):
         path = self.write("once\nsend login\\n\nexpect line\n"
                           "loop\nsend a{seq}\\n\nexpect line\n"

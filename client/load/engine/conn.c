@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -69,6 +70,8 @@ static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 	c->step = 0;
 	c->quiet_at = 0;
 	replies_forget(c);
+	free(c->early);
+	c->early = NULL;
 	c->late_pending = c->late_pending_before = 0;
 	c->head = c->highest = c->out_seq = c->next;
 	c->out_from = 0;
@@ -701,6 +704,18 @@ static void do_steps(struct engine *e, struct conn *c, int64_t now)
 		begin_loop(e, c, now);
 }
 
+static void keep_early(struct engine *e, struct conn *c, const char *data,
+		       size_t len, int64_t now)
+{
+	c->early = malloc(len);
+	if (!c->early) {
+		conn_fail(e, c, phase_of(c), ENOMEM, now);
+		return;
+	}
+	memcpy(c->early, data, len);
+	c->early_len = len;
+}
+
 /* Returns how many bytes are left for the loop. */
 static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
@@ -709,13 +724,16 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 	size_t used;
 
 	while (len > 0 && c->state == state) {
-		enum framer_result result = FRAMER_WRONG;
+		enum framer_result result;
 
-		/* Bytes that follow a reply before a pause answer nothing. */
-		if (!c->is_paused)
-			result = replies_take_step(
-				c, &steps_of(e, c)->list[c->step].rule, data,
-				len, &used);
+		/* They could as well have come later. */
+		if (c->is_paused) {
+			keep_early(e, c, data, len, now);
+			return 0;
+		}
+		result = replies_take_step(c,
+					   &steps_of(e, c)->list[c->step].rule,
+					   data, len, &used);
 		if (result == FRAMER_WRONG) {
 			conn_fail(e, c, phase_of(c), EBADMSG, now);
 			return 0;
@@ -728,15 +746,6 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 			do_steps(e, c, now);
 	}
 	return state == CONN_OPENING && c->state == CONN_OPEN ? len : 0;
-}
-
-/* What came in the pause is read now. */
-void conn_resume(struct engine *e, struct conn *c, int64_t now)
-{
-	c->is_paused = false;
-	do_steps(e, c, now);
-	if (is_connected(c))
-		conn_receive(e, c, true);
 }
 
 void conn_leave(struct engine *e, struct conn *c, int64_t now)
@@ -949,19 +958,12 @@ static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 	return is_connected(c);
 }
 
-/* Returns false if the connection is gone. */
-static bool take_input(struct engine *e, struct conn *c, size_t len,
-		       int64_t now)
+/* Of e->in.  Returns false if the connection is gone. */
+static bool take_data(struct engine *e, struct conn *c, size_t len, int64_t now)
 {
 	const char *data = e->in;
 	size_t left = len;
 
-	c->last_at = now;
-	c->has_input = true;
-	if (now >= e->measure_at && c->state != CONN_LEAVING)
-		count_in(e, c, len, now);
-	if (c->is_silent)
-		return true;
 	if (c->state != CONN_OPEN) {
 		left = take_steps(e, c, data, len, now);
 		data += len - left;
@@ -969,6 +971,36 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	if (left > 0 && c->state == CONN_OPEN)
 		replies_take(e, c, data, left, now);
 	return conn_go_on(e, c, now);
+}
+
+/* Returns false if the connection is gone. */
+static bool take_input(struct engine *e, struct conn *c, size_t len,
+		       int64_t now)
+{
+	c->last_at = now;
+	c->has_input = true;
+	if (now >= e->measure_at && c->state != CONN_LEAVING)
+		count_in(e, c, len, now);
+	return c->is_silent || take_data(e, c, len, now);
+}
+
+static bool take_early(struct engine *e, struct conn *c, int64_t now)
+{
+	memcpy(e->in, c->early, c->early_len);
+	free(c->early);
+	c->early = NULL;
+	return take_data(e, c, c->early_len, now);
+}
+
+/* What came in the pause is read now, if no other pause follows at once. */
+void conn_resume(struct engine *e, struct conn *c, int64_t now)
+{
+	c->is_paused = false;
+	do_steps(e, c, now);
+	if (c->early && !c->is_paused && !take_early(e, c, now))
+		return;
+	if (is_connected(c) && !c->is_paused)
+		conn_receive(e, c, true);
 }
 
 static bool may_end_reply(const struct engine *e, const struct conn *c)

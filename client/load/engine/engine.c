@@ -218,6 +218,7 @@ void engine_fini(struct engine *e)
 		if (e->conns[i].fd >= 0)
 			close(e->conns[i].fd);
 		free(e->conns[i].kept);
+		free(e->conns[i].early);
 	}
 	for (size_t i = 0; e->sessions && i < e->control->target->to_count; i++)
 		secure_forget(e->sessions[i]);

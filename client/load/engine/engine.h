@@ -117,6 +117,8 @@ struct conn {
 	size_t step; /* OPENING, LEAVING: which one is being done */
 	char *kept;  /* start of a reply in pieces, if it is judged */
 	size_t kept_len;
+	char *early; /* input that was read before a pause; NULL: none */
+	size_t early_len;
 	uint64_t replies; /* measured ones */
 	int64_t last_at;  /* input last came, a wait for it began, or our last
 			     step of a handshake */

@@ -101,12 +101,12 @@ static bool parse_send(struct parser *p, char *value)
 	       script_refuse(p, "expected a text to send", NULL);
 }
 
-/* It belongs to the send before it, if that has none yet. */
+/* It belongs to the send right before it, if there is one. */
 static bool parse_expect(struct parser *p, char *value)
 {
 	struct script_step *step = last_step(p);
 
-	if (!step || step->has_reply) {
+	if (!step || step->has_reply || step->pause_ns > 0) {
 		if (script_is_measured(p))
 			return script_refuse(
 				p, "expected a send before this expect", NULL);
