@@ -303,6 +303,19 @@ class Scripts(TestCase):
             # Not that of waiting in a loop for the last instant to send.
             self.assertLess(run["self"]["cpu_user_s"], 5)
 
+    def test_bytes_of_steps_before_the_loop_count_in_both_directions(self):
+        path = self.write("connect\nsend a long login\\n\nexpect line\n"
+                          "once\nsend another one\\n\nexpect line\n"
+                          "loop\nsend a\\n\nexpect line\nclose\n")
+        server, heard = self.log_lines()
+        with server:
+            _, run = self.load_json(server, "--script", path, "-c", "2", "-n",
+                                    "40")
+        # At the end a new connection may have sent what is not answered.
+        self.assertGreaterEqual(run["run"]["bytes_out"], run["run"]["bytes_in"])
+        self.assertLessEqual(run["run"]["bytes_out"], sum(
+            len(line) + 1 for lines in heard for line in lines))
+
     def test_what_cannot_be_sent_in_time_is_never_sent(self):
         def serve(sock):
             for line in sock.makefile("rb"):

@@ -632,6 +632,17 @@ static const struct engine_steps *steps_of(const struct engine *e,
 	return c->state == CONN_LEAVING ? &e->leaving : &e->opening;
 }
 
+/* Its input is counted, too. */
+static void count_step(struct engine *e, const struct conn *c, uint64_t n,
+		       int64_t now)
+{
+	if (now < e->measure_at || c->state == CONN_LEAVING)
+		return;
+	e->now->counts.bytes_out += n;
+	if (now >= e->end_at)
+		e->now->counts.drained_out += n;
+}
+
 /* The socket has room for the text of a step. */
 static bool send_step(struct engine *e, struct conn *c,
 		      const struct template *text, int64_t now)
@@ -650,8 +661,10 @@ static bool send_step(struct engine *e, struct conn *c,
 		n = conn_write(c, e->out + sent, size - sent);
 	if (n >= 0 && sent < size)
 		errno = ENOBUFS;
-	if (sent == size)
+	if (sent == size) {
+		count_step(e, c, size, now);
 		return true;
+	}
 	conn_fail(e, c, phase_of(c) == ERROR_END ? ERROR_END : ERROR_SEND,
 		  errno, now);
 	return false;
