@@ -327,8 +327,37 @@ class MergedResults(TestCase):
                     self.assertEqual(same["clocks"][name][key], value, key)
         self.assertEqual(same["plan"]["content"], one["plan"]["content"])
         self.assertEqual(same["verdict"]["verdict"], one["verdict"]["verdict"])
-        self.assertEqual([s["answered"] for s in same["seconds"]],
-                         [s["answered"] for s in one["seconds"]])
+        for key, seconds in (("one", one["seconds"]),
+                             ("same", same["seconds"])):
+            self.assertTrue(any("max_ns" in s["at_least"] for s in seconds),
+                            key)
+        self.assertEqual(*([(s["answered"], s["max_ns"],
+                             "max_ns" in s["at_least"]) for s in r["seconds"]]
+                           for r in (one, same)))
+
+    def test_sums_whose_runs_did_not_start_at_once_can_be_compared(self):
+        sums = []
+        with Server("echo@127.0.0.1:0") as server:
+            for _ in range(2):
+                self.paths.clear()
+                for _ in range(2):
+                    self.load(server.address(), "-c", "1", "-d", "200ms")
+                _, found = self.merge()
+                sums.append(os.path.join(self.place, "sum%d" % len(sums)))
+                os.rename(os.path.join(self.place, "sum.json"), sums[-1])
+                self.assertEqual(found["plan"]["times"]["duration_ns"], 200e6)
+                self.assertFalse(found["run"]["ended_early"])
+        answer = run("WEIR_CLIENT", "load", "compare", *sums)
+        self.assertEqual((answer.returncode, answer.stderr), (0, b""))
+
+    def test_the_start_is_known_to_the_microsecond(self):
+        with Server("echo@127.0.0.1:0") as server:
+            one = self.load(server.address(), "-c", "1", "-n", "10")
+        one["run"]["started"] = 1700000000.123456
+        with open(self.paths[0], "w") as file:
+            json.dump(one, file)
+        self.assertAlmostEqual(self.merge()[1]["run"]["started"],
+                               one["run"]["started"], delta=1e-5)
 
     def test_counts_clocks_and_gates_are_those_of_the_sum(self):
         with Server("echo@127.0.0.1:0") as server:

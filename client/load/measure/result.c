@@ -159,8 +159,8 @@ bool result_has_ended_early(const struct result *r)
 	bool has_unsent = r->counts.never_sent > 0 && p->mode != PLAN_CHURN &&
 			  c->lost + c->failed == c->asked;
 
-	if (r->has_early_end)
-		return true;
+	if (r->id_count > 0) /* a sum */
+		return r->has_early_end;
 	return !r->is_cut && !r->is_stopped && has_time_left &&
 	       (p->count == 0 || r->counts.planned < p->count || has_unsent);
 }

@@ -43,10 +43,11 @@ static json_t *appended(json_t *list, json_t *value)
 	return list;
 }
 
+/* As many digits as a double has: run.started to the microsecond. */
 static char *json_dumped(json_t *all)
 {
 	char *text =
-		all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12))
+		all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(15))
 		    : NULL;
 
 	json_decref(all);
