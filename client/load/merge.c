@@ -169,6 +169,12 @@ static int open_input(struct merge *m, const char *path)
 	return rc;
 }
 
+/* A cell that is longer than the intervals would have two of them at times. */
+static int64_t whole_seconds(int64_t length)
+{
+	return length > SECOND ? length - length % SECOND : length;
+}
+
 static int open_inputs(struct merge *m, int count, char **paths)
 {
 	int rc = CLI_DONE;
@@ -178,8 +184,7 @@ static int open_inputs(struct merge *m, int count, char **paths)
 		return complain_memory();
 	for (int i = 0; i < count && rc == CLI_DONE; i++)
 		rc = open_input(m, paths[i]);
-	if (m->width == 0)
-		m->width = SECOND;
+	m->width = m->width == 0 ? SECOND : whole_seconds(m->width);
 	return rc;
 }
 

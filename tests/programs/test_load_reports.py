@@ -261,6 +261,26 @@ class MergedLogs(TestCase):
             self.assertNotIn(b"unanswered", text.stdout)
             self.assertRegex(text.stdout, rb"(?m)^  connect .* -  +[^> ]+  ")
 
+    def test_each_second_of_a_long_log_is_one_of_the_sum(self):
+        """Though the first was a little longer than the others."""
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-n", "20", "--hlog", self.path)
+        with open(self.path) as file:
+            lines = file.read().splitlines(True)
+        rest = lines[-1].split(",", 3)[3]
+        with open(self.path, "w") as file:
+            file.writelines(line for line in lines if line[0] in '#"')
+            for i in range(600):
+                file.write("Tag=x,%d.000,%s,%s" % (
+                    i, "1.001" if i == 0 else "1.000", rest))
+        both = os.path.join(os.path.dirname(self.path), "both.hlog")
+        self.assertEqual(self.merge(self.path, self.path, "-o",
+                                    both).returncode, 0)
+        with open(both) as file:
+            starts = [line.split(",")[1] for line in file
+                      if line.startswith("Tag=x,")]
+        self.assertEqual(starts, ["%d.000" % i for i in range(600)])
+
     def test_incomplete_runs_are_told_of_and_fail(self):
         with PythonServer(answers(1)) as server:
             load(server.address, "-c", "3", "-d", "30s", "--hlog", self.path)
