@@ -108,6 +108,23 @@ START_TEST(a_gate_of_any_percentile_is_judged)
 }
 END_TEST
 
+START_TEST(replies_of_more_than_an_hour_are_lower_bounds)
+{
+	struct figures f;
+	struct histogram *h;
+
+	figures_init(&f);
+	h = f.result.clocks[result_main_clock(f.result.plan)];
+	histogram_record(h, HISTOGRAM_HIGHEST);
+	ck_assert_int_eq(outcome(&f.result, "max<7200s"), GATE_PASS);
+	histogram_record(h, 3 * HISTOGRAM_HIGHEST);
+	ck_assert_int_eq(outcome(&f.result, "max<7200s"), GATE_FAIL);
+	ck_assert_int_eq(outcome(&f.result, "max>1800s"), GATE_PASS);
+	ck_assert_int_eq(outcome(&f.result, "p50<1s"), GATE_PASS);
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(numbers_have_the_unit_of_their_figure)
 {
 	static const struct {
@@ -263,6 +280,7 @@ int main(void)
 	return RUN_TESTS(
 		"load_gates", every_figure_of_the_json_can_be_a_gate,
 		any_percentile_is_a_figure, a_gate_of_any_percentile_is_judged,
+		replies_of_more_than_an_hour_are_lower_bounds,
 		numbers_have_the_unit_of_their_figure,
 		each_operator_means_what_it_says,
 		what_is_absent_fails_and_says_why,

@@ -84,6 +84,8 @@ int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 
 	*is_more = h->total > 0 && c->count > 0 && value >= c->min &&
 		   worst_percentile(h, c, percent) > WORSE * (double)value;
+	if (h->clamped > 0 && value >= HISTOGRAM_HIGHEST)
+		*is_more = true;
 	return h->total > 0 ? value : 0;
 }
 
