@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import unittest
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
                       built_with, main, nobody, program, reset, run)
@@ -288,6 +289,48 @@ class MergedLogs(TestCase):
         self.assertEqual(answer.returncode, 1, answer)
         self.assertIn(b"\nINCOMPLETE: 2 of the runs\n", answer.stdout)
         self.assertNotIn(b"\n  incomplete", answer.stdout)
+
+
+# Runs the script of a page, whose path is given, and prints its texts.
+BROWSER = """
+const page = require("fs").readFileSync(process.argv[1], "utf8");
+const script = page.slice(page.lastIndexOf("<script>") + 8,
+	page.lastIndexOf("</script>"));
+const nothing = new Proxy(function () {}, {
+	get: () => nothing, apply: () => nothing, construct: () => nothing });
+class Node {
+	append(...more) {
+		more.filter(one => typeof one === "string")
+			.forEach(one => console.log(one));
+	}
+	setAttribute() {}
+}
+const document = {
+	createElement: () => new Node(), querySelector: () => new Node(),
+	getElementById: () => ({ textContent:
+		page.split('id="run">')[1].split("</script>")[0] }) };
+Object.assign(globalThis, { Node, document, uPlot: nothing,
+	ResizeObserver: nothing, matchMedia: nothing });
+eval(script);
+"""
+
+
+@built_with("jansson")
+@unittest.skipUnless(shutil.which("node"), "node is not installed")
+class Page(TestCase):
+    def texts(self, *options):
+        path = os.path.join(self.folder(), "run.html")
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-c", "1", *options, "--html", path)
+        return subprocess.run(
+            ["node", "-e", BROWSER, path], stdout=subprocess.PIPE,
+            check=True).stdout.decode().splitlines()
+
+    def test_a_low_rate_is_not_rounded_to_a_whole_number(self):
+        texts = self.texts("-r", "2.5", "-d", "800ms", "--gate", "rate>1.25")
+        self.assertRegex(" ".join(texts), "open loop.* at 2.5/s")
+        self.assertEqual([text for text in texts if text == "2.5"],
+                         2 * ["2.5"])
 
 
 @built_with("jansson")

@@ -48,6 +48,9 @@ function tick(ns) {
 
 const count = (n) => n == null ? "-" : Math.round(n).toLocaleString("en");
 
+const perSecond = (n) => n == null || n >= 99.95 ? count(n)
+	: String(+n.toPrecision(3));
+
 function bytes(n) {
 	const units = ["B", "kB", "MB", "GB", "TB"];
 	let i = 0;
@@ -63,7 +66,7 @@ function figure(gate) {
 	const text = name.endsWith("%") || name === "cpu" || name === "fairness"
 		? +v.toPrecision(4) + "%"
 		: /(^|\.)(p[0-9.]+|max|mean)$|^(stall|silence)$/.test(name)
-			? time(v) : count(v);
+			? time(v) : name === "rate" ? perSecond(v) : count(v);
 	return (gate.at_least ? ">" : "") + text;
 }
 
@@ -72,7 +75,7 @@ function figure(gate) {
 function heading() {
 	const p = run.plan, parts = [run.run.mode];
 	if (p.rate)
-		parts[0] += " at " + count(p.rate) + "/s";
+		parts[0] += " at " + perSecond(p.rate) + "/s";
 	parts.push(count(p.connections) +
 		(p.connections === 1 ? " connection" : " connections"),
 		"depth " + p.depth,
@@ -85,7 +88,7 @@ function heading() {
 		: run.run.stopped ? "stopped after "
 		: run.run.ended_early ? "ended after " : "";
 	parts.push(early + time(run.run.elapsed_ns) +
-		(early && p.times.duration_ns
+		(early && p.times.duration_ns && run.run.ids.length === 1
 			? " of " + time(p.times.duration_ns) : ""));
 	parts.push(new Date(run.run.started * 1000).toISOString()
 		.replace("T", " ").slice(0, 19) + " UTC");
@@ -105,7 +108,7 @@ function tiles() {
 	const all = oneWay
 		? [["throughput", bytes(run.plan.mode === "upload"
 			? m["bytes-out"] : m["bytes-in"]) + "/s"]]
-		: [["replies/s", count(m.rate)],
+		: [["replies/s", perSecond(m.rate)],
 			...["p50", "p99", "p99.9", "max"].map(k => [k,
 				bound(m[k], run.metrics_at_least.includes(k))])];
 	const passed = run.gates.filter(g => g.outcome === "PASS").length;
@@ -354,7 +357,7 @@ function overTime() {
 	const rate = oneWay ? s.map(r => per(r, r.bytes_in + r.bytes_out))
 		: s.map(r => per(r, r.answered));
 	const say = oneWay ? (v) => v == null ? "" : bytes(v) + "/s"
-		: (v) => v == null ? "" : count(v) + "/s";
+		: (v) => v == null ? "" : perSecond(v) + "/s";
 	const place = el("div");
 	main.append(card("Rate over time", note, place));
 	plot(place, 200, {
