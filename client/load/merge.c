@@ -503,6 +503,22 @@ static bool is_result(const char *path)
 	return first == '{';
 }
 
+static bool has_result_options(const struct merge_options *o)
+{
+	return o->gates.count > 0 || o->gates.needs_trust || o->json || o->html;
+}
+
+/* A pipe cannot be read twice; beside files it has what they have. */
+static bool are_results(const struct merge_options *o, int count, char **paths)
+{
+	struct stat st;
+
+	for (int i = 0; i < count; i++)
+		if (stat(paths[i], &st) < 0 || S_ISREG(st.st_mode))
+			return is_result(paths[i]);
+	return has_result_options(o);
+}
+
 int load_merge(int argc, char **argv)
 {
 	struct merge_options o = { .output = NULL };
@@ -510,9 +526,9 @@ int load_merge(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
-	if (is_result(argv[optind]))
+	if (are_results(&o, argc - optind, argv + optind))
 		return merge_runs(&o, argc - optind, argv + optind);
-	if (o.gates.count > 0 || o.gates.needs_trust || o.json || o.html) {
+	if (has_result_options(&o)) {
 		cli_error("--gate, --strict, --json and --html are for results "
 			  "of --json; a log has only latencies");
 		return CLI_USAGE;

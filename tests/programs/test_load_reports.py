@@ -262,6 +262,23 @@ class MergedLogs(TestCase):
             self.assertNotIn(b"unanswered", text.stdout)
             self.assertRegex(text.stdout, rb"(?m)^  connect .* -  +[^> ]+  ")
 
+    @built_with("jansson")
+    def test_a_pipe_is_read_once(self):
+        found = os.path.join(os.path.dirname(self.path), "run.json")
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-n", "20", "--hlog", self.path, "--json",
+                 found)
+        for path, more, says in ((self.path, [self.path], b" 40 samples"),
+                                 (self.path, [], b" 20 samples"),
+                                 (found, ["--gate", "answered=20"], b" PASS ")):
+            receiver, sender = os.pipe()
+            with os.fdopen(sender, "wb") as pipe, open(path, "rb") as file:
+                shutil.copyfileobj(file, pipe)
+            answer = run("WEIR_CLIENT", "load", "merge", "/dev/fd/%d" % receiver,
+                         *more, pass_fds=[receiver])
+            os.close(receiver)
+            self.assertIn(says, answer.stdout, answer)
+
     def test_each_second_of_a_long_log_is_one_of_the_sum(self):
         """Though the first was a little longer than the others."""
         with Server("echo@127.0.0.1:0") as server:
