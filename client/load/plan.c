@@ -86,6 +86,11 @@ static double stage_seconds(const struct plan_stage *s, double messages)
 	return 2 * messages / (s->from + root);
 }
 
+int64_t plan_ns(double ns)
+{
+	return (int64_t)fmin(ns, PLAN_FAR);
+}
+
 int64_t plan_instant(const struct plan *p, double messages)
 {
 	double at = 0;
@@ -94,12 +99,12 @@ int64_t plan_instant(const struct plan *p, double messages)
 		double all = stage_messages(&p->stages[i]);
 
 		if (messages < all)
-			return (int64_t)ceil(
-				at +
-				1e9 * stage_seconds(&p->stages[i], messages));
+			return plan_ns(
+				ceil(at + 1e9 * stage_seconds(&p->stages[i],
+							      messages)));
 		messages -= all;
 		at += (double)p->stages[i].length_ns;
 	}
-	return (int64_t)ceil(at +
-			     1e9 * messages / p->stages[p->stage_count - 1].to);
+	return plan_ns(
+		ceil(at + 1e9 * messages / p->stages[p->stage_count - 1].to));
 }

@@ -155,6 +155,11 @@ struct plan {
 
 const char *plan_mode_text(const struct plan *p);
 
+#define PLAN_FAR 4e18 /* ns, 126 years */
+
+/* At most PLAN_FAR, to which the time of a clock can be added. */
+int64_t plan_ns(double ns);
+
 /*
  * Stages: when that many messages are due, in ns from the start of the measured
  * part.  After the last stage its rate goes on.

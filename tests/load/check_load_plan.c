@@ -422,6 +422,29 @@ START_TEST(poisson_plans_as_many_as_the_rate_says)
 }
 END_TEST
 
+START_TEST(instants_of_the_lowest_rates_are_far_away)
+{
+	for (int i = 0; i < 3; i++) {
+		struct plan plan =
+			PLAN(.schedule = i == 0 ? PLAN_CONSTANT : PLAN_POISSON,
+			     .rate = 1e-9, .connections = 50,
+			     .duration_ns = SECOND / 10);
+		struct result r;
+
+		if (i == 2) {
+			plan.stage_count = 1;
+			plan.stages[0] =
+				(struct plan_stage){ 1e-9, 1e-9,
+						     plan.duration_ns };
+		}
+		r = run_against(&faultless, &plan, NULL);
+		/* A constant rate begins with a message. */
+		ck_assert_uint_eq(r.counts.planned, i == 0 ? 1 : 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
 static void fills_the_time(int number)
 {
 	struct plan plan =
@@ -537,6 +560,7 @@ int main(void)
 		an_open_loop_that_waits_for_its_last_replies_planned_in_time,
 		a_count_that_the_server_delays_was_planned_in_time,
 		a_closed_loop_without_more_to_send_does_not_wait_for_this_client,
+		instants_of_the_lowest_rates_are_far_away,
 		poisson_plans_as_many_as_the_rate_says,
 		a_constant_rate_plans_every_message_of_the_time,
 		a_piece_that_ended_before_the_last_second_joins_the_next,

@@ -98,7 +98,7 @@ static int64_t arrival(const struct engine *e, struct conn *c)
 	uint64_t left;
 
 	if (e->plan->count == 0 || c->is_warming_up)
-		return (int64_t)random_arrival(&c->random, period(e));
+		return plan_ns(random_arrival(&c->random, period(e)));
 	left = conn_share(e, c) - c->due_count;
 	return (int64_t)random_first(
 		&c->random, (double)left,
@@ -119,8 +119,8 @@ static int64_t constant(const struct engine *e, const struct conn *c,
 				    (double)c->turn +
 					    (double)n * e->plan->connections);
 	return (c->is_warming_up ? e->start_at : e->measure_at) +
-	       (int64_t)((double)c->turn * 1e9 / plan_first_rate(e->plan) +
-			 (double)n * period(e));
+	       plan_ns((double)c->turn * 1e9 / plan_first_rate(e->plan) +
+		       (double)n * period(e));
 }
 
 /*
