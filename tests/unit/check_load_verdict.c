@@ -253,6 +253,32 @@ START_TEST(a_rate_that_was_missed_is_told_of)
 }
 END_TEST
 
+START_TEST(messages_without_a_reply_are_told_of_in_a_closed_loop_too)
+{
+	struct counts *b = &f.result.counts;
+
+	figures_init_closed(&f);
+	b->answered = 588000;
+	b->timed_out = 12000;
+	verdict_judge(&f.result);
+	ck_assert_int_eq(f.result.verdict, VERDICT_TRUSTWORTHY);
+	b->answered--;
+	b->timed_out++;
+	expect(VERDICT_WITH_CARE,
+	       "only 98.0% of the planned messages were answered");
+	result_free(&f.result);
+	/* Connections of churn that could not be made. */
+	figures_init_closed(&f);
+	f.plan.mode = PLAN_CHURN;
+	b->answered = b->sent = 299999;
+	b->never_sent = 300001;
+	verdict_judge(&f.result);
+	ck_assert(f.result.is_incomplete);
+	expect(VERDICT_NOT, "only 50.0% of the planned messages were answered");
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(littles_law_shows_connections_that_waited_for_us)
 {
 	figures_init_closed(&f);
@@ -432,6 +458,7 @@ int main(void)
 		lateness_is_judged_by_what_it_does_to_the_figures,
 		what_is_less_than_asked_is_incomplete,
 		a_rate_that_was_missed_is_told_of,
+		messages_without_a_reply_are_told_of_in_a_closed_loop_too,
 		littles_law_shows_connections_that_waited_for_us,
 		replies_that_are_not_good_are_told_of,
 		bytes_that_may_not_be_replies_are_told_of,

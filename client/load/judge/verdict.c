@@ -263,28 +263,32 @@ static bool has_planned_less(const struct result *r)
 	       missing * missing > 25 * asked;
 }
 
-static void check_rate(struct result *r)
+static void check_answered(struct result *r)
 {
 	double answered = (double)result_answered_in_time(r);
+	double planned = (double)r->counts.planned;
 
-	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut ||
-	    r->is_stopped)
+	if (answered < rounded(VERDICT_RATE_NOT * planned))
+		add_shortfall(
+			r, "only %.1f%% of the planned messages were answered",
+			100 * answered / planned);
+	else if (answered < rounded(VERDICT_RATE_CARE * planned))
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "only %.1f%% of the planned messages were answered",
+			    100 * answered / planned);
+}
+
+static void check_rate(struct result *r)
+{
+	if (r->is_cut || r->is_stopped)
 		return;
 	if (has_planned_less(r))
 		verdict_add(
 			r, VERDICT_NOT,
 			"this client planned only %.1f%% of the rate asked for",
 			100 * (double)r->counts.planned / asked_for(r));
-	else if (answered <
-		 rounded(VERDICT_RATE_NOT * (double)r->counts.planned))
-		add_shortfall(
-			r, "only %.1f%% of the planned messages were answered",
-			100 * answered / (double)r->counts.planned);
-	else if (answered <
-		 rounded(VERDICT_RATE_CARE * (double)r->counts.planned))
-		verdict_add(r, VERDICT_WITH_CARE,
-			    "only %.1f%% of the planned messages were answered",
-			    100 * answered / (double)r->counts.planned);
+	else
+		check_answered(r);
 }
 
 bool verdict_is_our_limit(const struct result *r)

@@ -36,7 +36,7 @@
  */
 #define VERDICT_SWITCHES_CARE 200.0
 
-/* An open loop: answered, of what was planned; planned, of what was asked. */
+/* Answered, of what was planned; open loop: planned, of what was asked. */
 #define VERDICT_RATE_CARE 0.98
 #define VERDICT_RATE_NOT  0.50
 #define VERDICT_PLAN_NOT  0.98
