@@ -322,7 +322,25 @@ START_TEST(bytes_that_may_not_be_replies_are_told_of)
 	expect(VERDICT_WITH_CARE, "5999 times bytes came without a message");
 	f.plan.expect = EXPECT_FRAMED;
 	f.result.counts.surplus = 6000;
-	expect(VERDICT_NOT, "6000 times bytes came without a message");
+	expect(VERDICT_NOT, "6000 times bytes came without a message: is");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(replies_to_no_message_are_told_of_if_they_are_compared_too)
+{
+	figures_init(&f);
+	f.result.counts.surplus = 5998;
+	f.result.counts.crossed = 1;
+	expect(VERDICT_WITH_CARE,
+	       "5999 times bytes came that answer no message of their "
+	       "connection");
+	f.result.counts.surplus = 5999;
+	f.result.counts.crossed = 1;
+	expect(VERDICT_NOT, "6000 times bytes came that answer no message");
+	f.plan.expect = EXPECT_REPLY;
+	f.result.counts.crossed = 5999;
+	expect(VERDICT_WITH_CARE, "5999 times bytes came that answer no ");
 	result_free(&f.result);
 }
 END_TEST
@@ -462,6 +480,7 @@ int main(void)
 		littles_law_shows_connections_that_waited_for_us,
 		replies_that_are_not_good_are_told_of,
 		bytes_that_may_not_be_replies_are_told_of,
+		replies_to_no_message_are_told_of_if_they_are_compared_too,
 		handshakes_that_waited_for_this_client_are_told_of,
 		the_gravest_reasons_come_first,
 		shapes_of_the_figures_give_hints,

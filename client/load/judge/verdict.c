@@ -363,6 +363,7 @@ static void check_unframed(struct result *r)
 {
 	const struct counts *b = &r->counts;
 	bool is_compared = r->plan->expect != EXPECT_FRAMED;
+	uint64_t count = b->surplus + b->crossed;
 
 	if (b->unsure > 0)
 		verdict_add(r, VERDICT_WITH_CARE,
@@ -370,16 +371,16 @@ static void check_unframed(struct result *r)
 			    " replies may be pieces of one: give their end, as "
 			    "in --expect any:10ms",
 			    b->unsure, b->answered);
-	if (!is_compared && b->surplus > 0)
+	if (count > 0)
 		verdict_add(r,
-			    share_of(b->surplus, b->answered) >=
-					    VERDICT_SURPLUS_NOT
+			    share_of(count, b->answered) >= VERDICT_SURPLUS_NOT
 				    ? VERDICT_NOT
 				    : VERDICT_WITH_CARE,
-			    "%" PRIu64
-			    " times bytes came without a message: is --expect "
-			    "right?",
-			    b->surplus);
+			    "%" PRIu64 " times bytes came %s", count,
+			    is_compared
+				    ? "that answer no message of their "
+				      "connection"
+				    : "without a message: is --expect right?");
 }
 
 /*

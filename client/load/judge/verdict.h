@@ -61,7 +61,7 @@
 /* Of the time of the handshakes of churn: they waited for this client. */
 #define VERDICT_HANDSHAKE_LAG_CARE 0.50
 
-/* Bytes without a message, of the replies, if these are not compared. */
+/* Bytes without a message of their connection, of the replies. */
 #define VERDICT_SURPLUS_NOT 0.01
 
 /* Of the replies, those that were bad or wrong. */
