@@ -4,8 +4,11 @@
 --show, and the first bad reply in the report and the JSON."""
 
 import contextlib
+import itertools
 import json
 import os
+import socket
+import struct
 
 from weirtest import PythonServer, Server, TestCase, built_with, main, run
 
@@ -94,6 +97,33 @@ class Replies(TestCase):
         self.assertTrue(all(0 <= int(w[3]) < 10 for w in words))
         times = [int(w[4]) for w in words]
         self.assertEqual(times, sorted(times))
+
+    @built_with("jansson")
+    def test_a_reply_that_is_cut_by_a_reset_is_not_answered(self):
+        path = os.path.join(self.folder(), "run.json")
+        asked = itertools.count(1)
+
+        def crashes(sock):
+            sock.recv(100)
+            sock.sendall(b"HTTP/1.0 200 OK\r\n\r\nhal")
+            if next(asked) <= 10:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                struct.pack("ii", 1, 0))
+            sock.close()
+
+        for expect in "http", "any:1m":
+            for mode in "--churn", "--reconnect":
+                asked = itertools.count(1)
+                with PythonServer(crashes) as server:
+                    load(server.address, mode, "--expect", expect, "-n",
+                         "20", "-c", "2", "--json", path)
+                with open(path) as file:
+                    found = json.load(file)
+                metrics = found["metrics"]
+                self.assertEqual(metrics["reset"], 10, (expect, mode))
+                self.assertEqual(metrics["answered"], 10, (expect, mode))
+                self.assertEqual(sum(row["count"] for row in found["errors"]
+                                     if row["phase"] == "reply"), 10)
 
 
 class Show(TestCase):

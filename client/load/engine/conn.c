@@ -1044,11 +1044,24 @@ static void input_drained(struct engine *e, struct conn *c)
 	}
 }
 
+/*
+ * An error may have cut the reply; of "any" without a time, what came before it
+ * is one.
+ */
+static bool is_reply_whole(const struct engine *e, const struct conn *c,
+			   int error)
+{
+	const struct expectation *x = reply_rule(e, c->head)->expected;
+
+	return error == 0 ||
+	       (x->framer.kind == FRAMER_ANY && e->plan->expect_quiet_ns == 0);
+}
+
 static void input_ended(struct engine *e, struct conn *c, int error,
 			int64_t now)
 {
 	/* In churn, the reply ends the connection. */
-	if (may_end_reply(e, c)) {
+	if (may_end_reply(e, c) && is_reply_whole(e, c, error)) {
 		replies_end(e, c);
 		if (c->is_done) {
 			conn_done(e, c, now);
