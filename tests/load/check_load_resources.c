@@ -199,6 +199,45 @@ START_TEST(an_upload_that_nobody_takes_stands_still)
 }
 END_TEST
 
+/*
+ * What fills the buffers when the warm-up ends is taken in the measured part.
+ * The server reads 64 KiB of each connection in 20 ms.
+ */
+START_TEST(an_upload_counts_what_a_slow_server_takes_after_a_warm_up)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		struct script script = { .service = SERVE_NOTHING,
+					 .pace_us = 20000 };
+		struct plan plan =
+			PLAN(.mode = PLAN_UPLOAD, .warmup_ns = SECOND / 2,
+			     .duration_ns = SECOND / 2, .threads = threads);
+		struct seen seen;
+		struct result r = run_undisturbed(&script, &plan, &seen,
+						  plan.duration_ns);
+
+		ck_assert_uint_gt(r.counts.bytes_out, 0);
+		ck_assert_uint_le(r.counts.bytes_out, seen.bytes);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* What waits at the beginning is not counted if it still waits at the end. */
+START_TEST(an_upload_that_nobody_takes_is_none_after_a_warm_up)
+{
+	struct script script = { .service = SERVE_NOBODY };
+	struct plan plan = PLAN(.mode = PLAN_UPLOAD, .warmup_ns = SECOND / 2,
+				.duration_ns = SECOND / 2);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
+	struct result r = run_at(scripted_address(s), &plan);
+
+	ck_assert_uint_lt(r.counts.bytes_out, 4 * buffered());
+	scripted_stop(s);
+	scripted_free(s);
+	result_free(&r);
+}
+END_TEST
+
 START_TEST(a_download_counts_what_the_server_sent)
 {
 	for (int threads = 1; threads <= 4; threads += 3) {
@@ -237,13 +276,16 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("load_resources",
-			 ten_thousand_connections_take_little_memory_each,
-			 a_deep_pipeline_takes_little_memory_too,
-			 descriptors_and_threads_are_given_back,
-			 a_thousand_deep_connections_are_all_served,
-			 an_upload_counts_what_the_server_saw,
-			 an_upload_that_nobody_takes_stands_still,
-			 a_download_counts_what_the_server_sent,
-			 one_way_a_server_that_ends_it_is_an_error);
+	return RUN_TESTS(
+		"load_resources",
+		ten_thousand_connections_take_little_memory_each,
+		a_deep_pipeline_takes_little_memory_too,
+		descriptors_and_threads_are_given_back,
+		a_thousand_deep_connections_are_all_served,
+		an_upload_counts_what_the_server_saw,
+		an_upload_that_nobody_takes_stands_still,
+		an_upload_counts_what_a_slow_server_takes_after_a_warm_up,
+		an_upload_that_nobody_takes_is_none_after_a_warm_up,
+		a_download_counts_what_the_server_sent,
+		one_way_a_server_that_ends_it_is_an_error);
 }

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: MIT
 """How weir-client load connects and when it sends, seen by the server."""
 
+import array
 import contextlib
 import errno
+import fcntl
 import itertools
 import json
 import os
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -19,6 +22,12 @@ from weirtest import (DEADLINE, PythonServer, Server, TestCase, built_with,
 
 def load(where, *options, **kwargs):
     return run("WEIR_CLIENT", "load", where, *options, **kwargs)
+
+
+def input_size(sock):
+    count = array.array("i", [0])
+    fcntl.ioctl(sock, termios.FIONREAD, count)
+    return count[0]
 
 
 def echo(sock):
@@ -185,6 +194,24 @@ class Losses(TestCase):
         self.assertGreater(metrics["downtime%"], 0)
         self.assertLessEqual(metrics["downtime%"], 50)
 
+    def test_an_upload_to_servers_that_read_nothing_is_not_counted(self):
+        """What a lost connection had in its send buffer was not taken."""
+        rooms = []
+
+        def refuses(sock):
+            rooms.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+            was, same = -1, 0
+            while same < 5:
+                size = input_size(sock)
+                same = same + 1 if size == was else 0
+                was = size
+                time.sleep(0.01)
+
+        with PythonServer(refuses) as server:
+            answer, run = self.load_json(server, "--upload", "--reconnect",
+                                         "-c", "2", "-d", "1s")
+        self.assertGreater(run["metrics"]["reopened"], 0)
+        self.assertLessEqual(run["run"]["bytes_out"], sum(rooms))
 
     @built_with("jansson")
     def test_a_server_may_end_what_has_nothing_to_do_in_the_drain(self):

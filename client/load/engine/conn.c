@@ -49,6 +49,31 @@ static bool is_connected(const struct conn *c)
 	       c->state == CONN_LEAVING;
 }
 
+/* Bytes in the send buffer that the peer has not acknowledged. */
+static int64_t unsent(const struct conn *c)
+{
+	int left = 0;
+
+	if (c->fd < 0 || ioctl(c->fd, SIOCOUTQ, &left) < 0)
+		return 0;
+	return left;
+}
+
+void conn_begin_upload(struct engine *e, struct conn *c)
+{
+	if (e->plan->mode != PLAN_UPLOAD || c->is_silent || c->is_measured)
+		return;
+	c->is_measured = true;
+	e->sums.unsent -= unsent(c);
+}
+
+void conn_end_upload(struct engine *e, struct conn *c)
+{
+	if (c->is_measured)
+		e->sums.unsent += unsent(c);
+	c->is_measured = false;
+}
+
 /* One that has left still counts as opened. */
 static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 {
@@ -56,6 +81,7 @@ static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 
 	if (is_connected(c) && next != CONN_LEFT)
 		atomic_fetch_sub_explicit(&e->opened, 1, memory_order_relaxed);
+	conn_end_upload(e, c);
 	secure_close(c->tls, !e->plan->close_by_reset);
 	c->tls = NULL;
 	if (c->fd >= 0) {
@@ -243,8 +269,11 @@ static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 static void oneway_send_some(struct engine *e, struct conn *c)
 {
 	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		ssize_t n = conn_write(c, e->payload->noise, ENGINE_BUFFER);
+		ssize_t n;
 
+		if (now_ns() >= e->measure_at)
+			conn_begin_upload(e, c);
+		n = conn_write(c, e->payload->noise, ENGINE_BUFFER);
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0 && errno != EINTR) {
@@ -288,15 +317,6 @@ static void oneway_receive(struct engine *e, struct conn *c)
 		c->has_input = true;
 		oneway_count(e, c, &e->now->counts.bytes_in, n);
 	}
-}
-
-uint64_t conn_unsent(const struct conn *c)
-{
-	int left = 0;
-
-	if (c->fd < 0 || ioctl(c->fd, SIOCOUTQ, &left) < 0)
-		return 0;
-	return (uint64_t)left;
 }
 
 /* A random part before the first message, so that not all send at once. */

@@ -451,6 +451,8 @@ static void engine_begin_measuring(struct engine *e)
 	struct control *c = e->control;
 
 	e->is_measuring = true;
+	for (size_t i = 0; i < e->conn_count; i++)
+		conn_begin_upload(e, &e->conns[i]);
 	e->sums.cpu_ns = thread_cpu();
 	pthread_mutex_lock(&c->lock);
 	if (!c->has_usage)
@@ -778,8 +780,7 @@ static void engine_finish(struct engine *e)
 		conn_drop_exchange(e, c);
 		replies_abandon(e, c, &e->now->counts.open, now);
 		c->rested_ns += resting_ns(e, c, now);
-		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
-			e->sums.unsent += conn_unsent(c);
+		conn_end_upload(e, c);
 	}
 	schedule_count_missed(e);
 	engine_end_measuring(e, now);

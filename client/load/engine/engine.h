@@ -86,6 +86,7 @@ struct conn {
 	bool is_done;	 /* churn: the message was answered; else: the end of a
 			    reply could not be found */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
+	bool is_measured;	 /* upload: its send buffer was looked at */
 	bool is_paused; /* OPENING, LEAVING: until rest_until; reads nothing */
 	bool is_retiring; /* OPEN: sends no more, and is replaced when all
 			     replies are there */
@@ -308,8 +309,12 @@ void conn_retry(struct engine *e, struct conn *c, int64_t now);
 
 void conn_check_time(struct engine *e, struct conn *c, int64_t now);
 
-/* Bytes in the send buffer that the peer has not acknowledged. */
-uint64_t conn_unsent(const struct conn *c);
+/*
+ * What the send buffer has when measuring begins is acknowledged in the
+ * measured part, and what it has at the end is not.
+ */
+void conn_begin_upload(struct engine *e, struct conn *c);
+void conn_end_upload(struct engine *e, struct conn *c);
 
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);

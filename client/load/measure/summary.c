@@ -440,7 +440,7 @@ void summary_end(struct summary *s, int64_t end_at, int engines)
 void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 {
 	struct result *r = s->result;
-	uint64_t unsent = sums->unsent;
+	uint64_t *out = &r->counts.bytes_out;
 	double busy = 0;
 
 	if (sums->first_bad.why &&
@@ -450,8 +450,10 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 		r->tls_why = sums->tls_why;
 	r->connections.after_ns += sums->after_ns;
 	r->connections.bytes_each = sums->bytes_each;
-	r->counts.bytes_out -=
-		unsent < r->counts.bytes_out ? unsent : r->counts.bytes_out;
+	if (sums->unsent > 0 && (uint64_t)sums->unsent > *out)
+		*out = 0;
+	else
+		*out -= (uint64_t)sums->unsent;
 	if (sums->measured_ns > 0)
 		busy = (double)sums->cpu_ns / (double)sums->measured_ns;
 	if (busy > r->self.busiest)

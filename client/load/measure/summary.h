@@ -41,8 +41,9 @@ static inline void interval_censor(struct interval *i, enum clock_kind kind,
 
 struct engine_sums {
 	struct bad_reply first_bad;
-	const char *tls_why;	     /* see struct result */
-	uint64_t unsent;	     /* bytes of an upload not acknowledged */
+	const char *tls_why; /* see struct result */
+	int64_t unsent; /* bytes of an upload not acknowledged: those at the
+			   end, less those when measuring began */
 	int64_t cpu_ns, measured_ns; /* of the measured part */
 	int64_t longest_stall;
 	int64_t last_sent_at; /* the latest measured message */
