@@ -123,11 +123,16 @@ static void warms_up_before_count(int i)
 	struct result r;
 
 	plan.warmup_ns = SECOND / 5;
+	/* There is always room, so that the whole warm-up is sent. */
+	if (plan.schedule != PLAN_CLOSED && plan.mode == PLAN_CHURN)
+		plan.rate = 500, plan.connections = 501;
+	else if (plan.schedule != PLAN_CLOSED)
+		plan.depth = 1501;
 	r = run_undisturbed(&faultless, &plan, &seen, plan.warmup_ns);
 	expect_clean_result(&r, 501);
 	ck_assert_int_gt(seen.messages, 501 + 50);
 	if (plan.schedule == PLAN_CONSTANT)
-		ck_assert_int_eq(seen.messages, 501 + 1000);
+		ck_assert_int_eq(seen.messages, 501 + (int)(plan.rate / 5));
 	result_free(&r);
 }
 
@@ -317,6 +322,30 @@ START_TEST(messages_that_wait_at_the_end_are_still_sent)
 		ck_assert_double_le(metric_of(&r, "bytes-in"), 102 * 64);
 		ck_assert_uint_eq(r.counts.bytes_out, 200 * 64);
 		ck_assert_uint_eq(r.counts.bytes_in, 200 * 64);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* Else the measured part would begin with the replies to these. */
+START_TEST(messages_of_the_warm_up_that_wait_when_it_ends_are_dropped)
+{
+	for (int i = 0; i < 4; i++) {
+		const struct script slow = { .pace_us = 10000 };
+		struct plan plan =
+			PLAN(.mode = i % 2 ? PLAN_CHURN : PLAN_EXCHANGE,
+			     .schedule = i < 2 ? PLAN_CONSTANT : PLAN_POISSON,
+			     .rate = 400, .connections = 1,
+			     .warmup_ns = SECOND / 2,
+			     .duration_ns = SECOND / 2);
+		struct seen seen;
+		struct result r = run_against(&slow, &plan, &seen);
+
+		expect_clean_result(&r, r.counts.planned);
+		ck_assert_uint_ge(r.counts.drained, r.counts.planned - 52);
+		ck_assert_int_le(seen.messages, (int)r.counts.planned + 52);
+		ck_assert_uint_ge(result_answered_in_time(&r), 1);
+		ck_assert_double_le(result_rate(&r), 102);
 		result_free(&r);
 	}
 }
@@ -556,6 +585,7 @@ int main(void)
 		connections_that_fail_at_once_leave_time_for_all_else,
 		constant_pacing_keeps_the_rate,
 		messages_that_wait_at_the_end_are_still_sent,
+		messages_of_the_warm_up_that_wait_when_it_ends_are_dropped,
 		messages_that_wait_longer_than_a_reply_may_take_are_never_sent,
 		an_open_loop_that_waits_for_its_last_replies_planned_in_time,
 		a_count_that_the_server_delays_was_planned_in_time,

@@ -576,6 +576,11 @@ static int64_t run_clock(struct engine *e)
 	if (now >= e->send_until)
 		end_sending(e);
 	at = run_due(e, now);
+	if (!e->has_warmed_up && now >= e->measure_at && at > now) {
+		e->has_warmed_up = true;
+		schedule_end_warm_up(e);
+		at = run_due(e, now);
+	}
 	next = at < next ? at : next;
 	next = e->sweep_at < next ? e->sweep_at : next;
 	next = e->tick_at < next ? e->tick_at : next;

@@ -245,6 +245,7 @@ struct engine {
 	int64_t ready_since;
 	bool is_ready, is_started, is_ending;
 	bool is_measuring, has_measured;
+	bool has_warmed_up; /* what is due of the warm-up was sent or dropped */
 	bool is_sending_over; /* send_until has passed */
 	bool has_ended_part;  /* the last measured interval is handed over */
 	bool has_no_pwait2;
@@ -354,6 +355,12 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 void schedule_begin(struct engine *e, struct conn *c);
 
 void schedule_next(struct engine *e, struct conn *c);
+
+/*
+ * Drop the messages of the warm-up that connections had no room for.  The
+ * measured part would begin with the replies to these, which are not counted.
+ */
+void schedule_end_warm_up(struct engine *e);
 
 /* After a change of the connection's state, its room or its instants. */
 void schedule_update(struct engine *e, struct conn *c);

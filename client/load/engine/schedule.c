@@ -146,7 +146,10 @@ static void set_due(struct engine *e, struct conn *c)
 		c->due_at += arrival(e, c);
 }
 
-/* The connections go on in the order in which the warm-up ended. */
+/*
+ * The connections go on in the order in which the warm-up ended.  How many of
+ * its arrivals were drawn depends on the server, and later ones must not.
+ */
 static void begin_measured(struct engine *e, struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
@@ -154,6 +157,7 @@ static void begin_measured(struct engine *e, struct conn *c)
 					 plan_first_rate(e->plan) / 1e9);
 
 	c->turn = (uint32_t)((c->id + all - before % all) % all);
+	c->random = random_mix(conn_seed(e, c));
 	c->is_warming_up = false;
 	c->due_count = 0;
 	c->due_at = e->measure_at;
@@ -181,6 +185,16 @@ void schedule_next(struct engine *e, struct conn *c)
 	set_due(e, c);
 	if (c->is_warming_up && c->due_at >= e->measure_at)
 		begin_measured(e, c);
+}
+
+void schedule_end_warm_up(struct engine *e)
+{
+	for (size_t i = 0; i < e->conn_count; i++) {
+		if (!e->conns[i].is_warming_up)
+			continue;
+		begin_measured(e, &e->conns[i]);
+		schedule_update(e, &e->conns[i]);
+	}
 }
 
 static bool can_send(const struct engine *e, const struct conn *c)
