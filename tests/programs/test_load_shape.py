@@ -258,6 +258,43 @@ class Losses(TestCase):
         self.assertNotIn(b"not kept", answer.stderr)
 
 
+class OneWay(TestCase):
+    """A server that speaks first is greeted before bytes are counted."""
+
+    def check_bytes(self, serve, name, *options):
+        with PythonServer(serve) as server:
+            _, run = self.load_json(server, "-c", "2", "-d", "500ms",
+                                    "--banner", "line", *options)
+        self.assertEqual(run["errors"], [])
+        self.assertEqual(run["metrics"]["served"], 2)
+        self.assertGreater(run["run"][name], 2 * 65536)
+        return run
+
+    def test_a_download_begins_after_the_banner(self):
+        def pours(sock):
+            sock.sendall(b"hel")
+            sock.sendall(b"lo\n" + 10 * b"x")
+            while True:
+                sock.sendall(65536 * b"x")
+        for options in ([], ["--warmup", "100ms"]):
+            self.check_bytes(pours, "bytes_in", "--download", *options)
+
+    def test_an_upload_begins_after_the_banner(self):
+        received = itertools.count()
+
+        def takes(sock):
+            sock.settimeout(0.1)  # nothing comes before the banner
+            with self.assertRaises(TimeoutError):
+                sock.recv(1)
+            sock.settimeout(DEADLINE)
+            sock.sendall(b"hello\n")
+            while sock.recv(1 << 20):
+                next(received)
+        run = self.check_bytes(takes, "bytes_out", "--upload")
+        self.assertEqual(run["run"]["bytes_in"], 0)
+        self.assertGreater(next(received), 0)
+
+
 class Seconds(TestCase):
     @built_with("jansson")
     def test_a_second_that_ends_with_the_measured_part_ends_once(self):

@@ -991,6 +991,23 @@ static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 	return is_connected(c);
 }
 
+static bool is_one_way(const struct engine *e, const struct conn *c)
+{
+	return !c->is_silent &&
+	       (e->plan->mode == PLAN_UPLOAD || e->plan->mode == PLAN_DOWNLOAD);
+}
+
+/* What follows the banner is counted.  Returns whether it is still expected. */
+static bool oneway_greeted(struct engine *e, struct conn *c, size_t len,
+			   int64_t now)
+{
+	size_t left = take_steps(e, c, e->in, len, now);
+
+	if (left > 0)
+		oneway_count(e, c, &e->now->counts.bytes_in, (ssize_t)left);
+	return c->state == CONN_OPENING;
+}
+
 /* Of e->in.  Returns false if the connection is gone. */
 static bool take_data(struct engine *e, struct conn *c, size_t len, int64_t now)
 {
@@ -1006,12 +1023,14 @@ static bool take_data(struct engine *e, struct conn *c, size_t len, int64_t now)
 	return conn_go_on(e, c, now);
 }
 
-/* Returns false if the connection is gone. */
+/* Returns false if the connection is gone, or read in another way now. */
 static bool take_input(struct engine *e, struct conn *c, size_t len,
 		       int64_t now)
 {
 	c->last_at = now;
 	c->has_input = true;
+	if (is_one_way(e, c))
+		return oneway_greeted(e, c, len, now);
 	if (now >= e->measure_at && c->state != CONN_LEAVING)
 		count_in(e, c, len, now);
 	return c->is_silent || take_data(e, c, len, now);
@@ -1095,8 +1114,7 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 {
 	ssize_t n;
 
-	if (!c->is_silent &&
-	    (e->plan->mode == PLAN_UPLOAD || e->plan->mode == PLAN_DOWNLOAD)) {
+	if (is_one_way(e, c) && c->state == CONN_OPEN) {
 		oneway_receive(e, c);
 		return;
 	}
