@@ -633,6 +633,20 @@ static void judge_overlap(struct runs *m)
 			    units_time((int64_t)span, of));
 }
 
+/* One that ended in the warm-up, or had no connection, measured nothing. */
+static bool is_run(const json_t *file)
+{
+	const char *schema = runs_text(file, "schema", NULL);
+
+	return schema && strcmp(schema, JSON_SCHEMA) == 0 &&
+	       whole(file, "version", NULL) == JSON_VERSION &&
+	       json_is_number(at(file, "run", "started")) &&
+	       real(file, "run", "started") >= 0 &&
+	       real(file, "run", "started") < STARTED_MOST &&
+	       json_is_number(at(file, "run", "elapsed_ns")) &&
+	       whole(file, "run", "elapsed_ns") >= 0;
+}
+
 static json_t *open_run(const char *path)
 {
 	json_error_t error;
@@ -642,15 +656,14 @@ static json_t *open_run(const char *path)
 		cli_error("%s", error.text); /* contains the path */
 		return NULL;
 	}
-	if (runs_text(file, "schema", NULL) &&
-	    strcmp(runs_text(file, "schema", NULL), JSON_SCHEMA) == 0 &&
-	    whole(file, "version", NULL) == JSON_VERSION &&
-	    real(file, "run", "started") > 0 &&
-	    real(file, "run", "started") < STARTED_MOST &&
-	    number(file, "run", "elapsed_ns") > 0)
+	if (is_run(file) && real(file, "run", "started") > 0)
 		return file;
+	cli_error(is_run(file) ? "%s: the run was interrupted before its load "
+				 "began, so it cannot be added"
+			       : "%s: not a run that weir-client load --json "
+				 "wrote",
+		  path);
 	json_decref(file);
-	cli_error("%s: not a run that weir-client load --json wrote", path);
 	return NULL;
 }
 

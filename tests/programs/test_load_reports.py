@@ -520,6 +520,29 @@ class MergedResults(TestCase):
             os.rename(os.path.join(self.place, "sum.json"), once)
             self.paths = [once]
 
+    def test_a_run_that_never_measured_counts_with_what_it_planned(self):
+        options = ["-r", "200", "--warmup", "100ms", "-d", "500ms"]
+        with Server("echo@127.0.0.1:0") as server:
+            good = self.load(server.address(), *options)
+            closed = server.address()
+        none = self.load(closed, *options)
+        self.assertEqual(none["run"]["elapsed_ns"], 0)
+        self.assertEqual(none["metrics"]["never-sent"], 100)
+        answer, found = self.merge()
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertTrue(found["run"]["incomplete"])
+        self.assertEqual(found["metrics"]["planned"], 200)
+        self.assertEqual(found["metrics"]["never-sent"],
+                         100 + good["metrics"]["never-sent"])
+        # One that was interrupted while it connected has no place in time.
+        none["run"].update(started=0, cut=True)
+        with open(self.paths[1], "w") as file:
+            json.dump(none, file)
+        answer = run("WEIR_CLIENT", "load", "merge", *self.paths)
+        self.assertEqual(answer.returncode, 2, answer)
+        self.assertIn(b"1.json: the run was interrupted before its load began",
+                      answer.stderr)
+
     def test_other_files_are_refused(self):
         with Server("echo@127.0.0.1:0") as server:
             self.load(server.address(), "-n", "100")
