@@ -257,6 +257,47 @@ class Losses(TestCase):
         self.assertEqual(run["connections"]["idle_open"], 1)
         self.assertNotIn(b"not kept", answer.stderr)
 
+    @built_with("jansson")
+    def test_so_may_it_when_a_closed_loop_has_used_up_its_count(self):
+        """Of four messages, one connection sends three.  When it has its
+        replies, it and the silent one are ended, before the other has any."""
+        sockets, talkers = [], []
+        closed = threading.Semaphore(0)
+
+        def serve(sock):
+            file = sock.makefile("rb")
+            sockets.append(sock)
+            line = file.readline()
+            if not line:
+                closed.release()
+                return
+            talkers.append(sock)
+            if sock is not talkers[0]:
+                for _ in range(2):
+                    closed.acquire(timeout=DEADLINE)
+                sock.sendall(line)
+                return
+            for _ in range(2):
+                sock.sendall(line)
+                line = file.readline()
+            sock.sendall(line)
+            until(lambda: len(sockets) == 3 and len(talkers) == 2, "all three")
+            for other in sockets:
+                if other is not talkers[1]:
+                    other.shutdown(socket.SHUT_WR)
+            if not file.readline():
+                closed.release()
+
+        with PythonServer(serve) as server:
+            answer, run = self.load_json(server, "-c", "2", "--idle", "1",
+                                         "-n", "4")
+        self.assertEqual(run["metrics"]["answered"], 4)
+        self.assertEqual(run["errors"], [])
+        self.assertEqual(run["metrics"]["ended"], 0)
+        self.assertEqual(run["metrics"]["lost"], 0)
+        self.assertEqual(run["connections"]["idle_open"], 1)
+        self.assertNotIn(b"not kept", answer.stderr)
+
 
 class OneWay(TestCase):
     """A server that speaks first is greeted before bytes are counted."""

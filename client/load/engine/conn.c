@@ -200,8 +200,8 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	struct counts *b = &e->now->counts;
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
 			!c->is_silent;
-	bool is_counted =
-		conn_is_measured(e, c) && !is_done_with(e, c, phase, now);
+	bool is_done = is_done_with(e, c, phase, now);
+	bool is_counted = conn_is_measured(e, c) && !is_done;
 
 	if (c->tls)
 		judge_tls(e, c, &phase, &error);
@@ -217,7 +217,7 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	if (c->state == CONN_OPEN && is_counted)
 		e->now->ended +=
 			error == 0 || error == ECONNRESET || error == EPIPE;
-	if (c->down_at == 0 && c->was_opened)
+	if (c->down_at == 0 && c->was_opened && !is_done)
 		c->down_at = now;
 	if (c->is_planned)
 		c->room_at = now;

@@ -410,11 +410,10 @@ static inline int64_t engine_measured_since(const struct engine *e,
 	return to > from ? to - from : 0;
 }
 
-/* The measured part is over, but for replies and messages that are late. */
+/* Nothing is planned any more; messages that are late are still sent. */
 static inline bool engine_is_draining(const struct engine *e, int64_t now)
 {
-	return now >= e->end_at || (e->plan->schedule != PLAN_CLOSED &&
-				    now >= control_sent_at(e->control));
+	return now >= e->end_at || now >= control_sent_at(e->control);
 }
 
 static inline bool engine_is_running(const struct engine *e, int64_t now)

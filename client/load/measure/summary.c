@@ -302,12 +302,13 @@ static int compare_counts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The server may end them in the drain. */
+/* The server may end them when nothing is left to do: they are not down. */
 static void count_silent(struct summary *s, const struct conn_sums *sums)
 {
 	struct conn_counts *c = &s->result->connections;
-	bool is_kept = sums->is_open || (sums->is_over && sums->was_opened &&
-					 sums->down_at >= s->end);
+	bool is_kept = sums->is_open ||
+		       (sums->is_over && sums->was_opened &&
+			(sums->down_at == 0 || sums->down_at >= s->end));
 
 	c->idle_asked++;
 	c->idle_opened += sums->was_opened;
