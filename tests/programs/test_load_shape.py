@@ -73,6 +73,28 @@ class Headers(TestCase):
                              socket.inet_aton(own[0]) +
                              struct.pack("!HH", peer[1], own[1]))
 
+    def test_misbehaving_clients_send_it_once_to_a_unix_socket_too(self):
+        heads = []
+
+        def serve(sock):
+            head, answered = bytearray(), 0
+            heads.append(head)
+            while got := sock.recv(100):
+                head += got
+                body = head.partition(b"\r\n")[2]
+                sock.sendall(body[answered:])
+                answered = len(body)
+        path = os.path.join(self.folder(), "socket")
+        with PythonServer(serve, path) as server:
+            answer = load(server.address, "-c", "1", "-r", "1", "-d", "3s",
+                          "--proxy", "v1", "--with", "idle:2,vanish:1")
+        self.assertEqual(len(heads), 4, answer)
+        once = b"PROXY UNKNOWN\r\n"
+        self.assertEqual(heads.count(once), 2)
+        for head in heads:
+            self.assertEqual(head[:len(once)], once)
+            self.assertNotIn(b"PROXY", head[len(once):])
+
 
 class Addresses(TestCase):
     def test_each_source_of_a_range_is_used(self):

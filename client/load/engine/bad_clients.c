@@ -58,6 +58,17 @@ static void closed_by_server(struct bad_clients *c, struct bad_client *m,
 	bad_client_close(m, now);
 }
 
+static void bad_client_connected(struct bad_clients *c, struct bad_client *m,
+				 int64_t now)
+{
+	m->is_connected = true;
+	c->counts[m->kind].opened += !m->was_connected;
+	m->was_connected = true;
+	c->counts[m->kind].attempts++;
+	m->next_at = now;
+}
+
+/* On a Unix socket it is then connected, and the PROXY header is sent. */
 static void bad_client_connect(struct bad_clients *c, struct bad_client *m,
 			       int64_t now)
 {
@@ -75,6 +86,8 @@ static void bad_client_connect(struct bad_clients *c, struct bad_client *m,
 		c->counts[m->kind].failed++;
 		if (m->fd >= 0)
 			bad_client_close(m, now);
+	} else if (error == 0) {
+		bad_client_connected(c, m, now);
 	}
 }
 
@@ -197,13 +210,8 @@ static void bad_client_event(struct bad_clients *c, struct bad_client *m,
 		bad_client_close(m, now);
 		return;
 	}
-	if (!m->is_connected) {
-		m->is_connected = true;
-		c->counts[m->kind].opened += !m->was_connected;
-		m->was_connected = true;
-		c->counts[m->kind].attempts++;
-		m->next_at = now;
-	}
+	if (!m->is_connected)
+		bad_client_connected(c, m, now);
 	if (m->kind == BAD_CLIENT_HALF_CLOSE && events & (EPOLLIN | ends))
 		bad_read_some(c, m, SIZE_MAX, now);
 	else if (events & ends && m->kind != BAD_CLIENT_RESET)
