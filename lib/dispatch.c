@@ -417,6 +417,13 @@ static enum step end_spawned(struct weir_conn *c, int verdict)
 			     verdict < 0 ? verdict : 0);
 }
 
+/* No input call said -EAGAIN: it is an error of a dial or a lookup, say. */
+static bool is_of_another_call(const struct weir_conn *c)
+{
+	return !c->call.saw_eagain &&
+	       (c->service->set.session != NULL || c->call.why == WEIR_OPENED);
+}
+
 static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	(void)note_error(c, verdict);
@@ -427,10 +434,13 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	switch (verdict) {
+	case -EAGAIN:
+		if (is_of_another_call(c))
+			break;
+		return call_again(c, true);
 	case WEIR_AGAIN:
 	case WEIR_WAIT:
-	case -EAGAIN:
-		return call_again(c, verdict != WEIR_AGAIN);
+		return call_again(c, verdict == WEIR_WAIT);
 	case WEIR_KEEP:
 		return keep_open(c);
 	case WEIR_PAUSE:

@@ -84,7 +84,7 @@ typedef struct weir_msg weir_msg;     /* bytes that many connections send */
 typedef struct weir_layer weir_layer; /* TLS, see weir-tls.h */
 typedef struct weir_access weir_access; /* rules for clients */
 
-/* No limit, for any time in milliseconds.  0 means the default. */
+/* No limit, for any time in milliseconds.  In a field, 0 means the default. */
 #define WEIR_NEVER (-1)
 
 /*
@@ -99,7 +99,7 @@ typedef struct weir_access weir_access; /* rules for clients */
  *   WEIR_KEEP    as WEIR_AGAIN                    as WEIR_PAUSE
  *   WEIR_PAUSE   stay open; do not call           the same
  *                for input
- *   -EAGAIN      as WEIR_WAIT                     as WEIR_CLOSE
+ *   -EAGAIN      of an input call: as WEIR_WAIT   as WEIR_CLOSE
  *   -errno       close, log the error             the same
  *   other        a bug                            a bug
  *
@@ -107,6 +107,8 @@ typedef struct weir_access weir_access; /* rules for clients */
  * closes, and -EAGAIN waits for more.  It must not return a count.  It is also
  * a bug to return WEIR_WAIT or -EAGAIN from a call with WEIR_INPUT in which no
  * input call has returned -EAGAIN.  A bug is logged and closes the connection.
+ * From a session or from `opened`, the -EAGAIN of another call, such as
+ * weir_dial(), is an error like others: no input call of a session returns it.
  *
  * The right column applies once an input call has returned 0 or -EBADMSG, or
  * the handler was called for the end and made no input call.  There is one
@@ -301,7 +303,8 @@ enum {
 /*
  * Settings of a server.  In one made with WEIR_CONFIG(.workers = 4, ...) a
  * field that is 0 or NULL has its default.  weir_config_init() fills in the
- * defaults and sets exact to 1: then 0 means 0 and not the default.
+ * defaults and sets exact to 1: then 0 means 0 and not the default, where the
+ * comment of the field gives 0 no other meaning.
  *
  * The comment of a field gives its range and its default.  A time is 1 to
  * INT_MAX ms or WEIR_NEVER.  The default of workers is the number of processors
@@ -1049,7 +1052,8 @@ WEIR_API int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg);
  * A timer made before the start is first called after it.  Calls end when a
  * stop has no connection left, or at its deadline.  The stop waits until its
  * deadline for a call that runs; one that runs longer counts as stuck.  ret may
- * be NULL.  weir_server_free() frees the timers that are left.
+ * be NULL unless ms is WEIR_NEVER: a timer that is called once is then freed
+ * after its call.  weir_server_free() frees the timers that are left.
  *
  * Returns 0; -EINVAL; -ENOMEM; -ESHUTDOWN (the stop has ended the calls).
  * Thread: any.  Since: 0.1.
@@ -1157,10 +1161,10 @@ WEIR_API int weir_server_each(weir_server *s, weir_each_fn *fn, void *arg,
 
 /*
  * Free the server; if it still runs, stop it at once first.  NULL does nothing.
- * Calls on references to its connections return -EPIPE from then on.  Memory
- * that references, stuck callbacks or other running threads use is freed when
- * the last of them ends.  In a thread of the server (see weir_server_join())
- * it frees nothing, and logs that.
+ * Calls on references to its connections return -EPIPE from then on, except to
+ * that of a stuck callback.  Memory that references, stuck callbacks or other
+ * running threads use is freed when the last of them ends.  In a thread of the
+ * server (see weir_server_join()) it frees nothing, and logs that.
  *
  * Thread: any but the server's, one at a time.  Since: 0.1.
  */
@@ -1205,9 +1209,9 @@ WEIR_API void weir_server_free(weir_server *s);
 WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 
 /*
- * Read exactly len bytes.  If len is above line_max, a wake or a timer does not
- * interrupt the call once it has taken a byte: the next input call that would
- * wait returns -EINTR instead.
+ * Read exactly len bytes, at least 1.  If len is above line_max, a wake or a
+ * timer does not interrupt the call once it has taken a byte: the next input
+ * call that would wait returns -EINTR instead.
  *
  * Returns len; 0 at the end of input, before the first byte; or as above.
  * Thread: handler.  Since: 0.1.
@@ -1496,9 +1500,10 @@ WEIR_API int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay);
 /* ------------------------------------------------------------- properties */
 
 /*
- * Tell why the callback runs.
+ * Tell why the callback runs; in `closed`, why the one before it ran.
  *
- * Returns WEIR_OPENED, _INPUT ...; -EINVAL.
+ * Returns WEIR_OPENED, _INPUT ...; 0 (before the first callback, and on a
+ * connection of weir_dial()); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_why(const weir_conn *c);

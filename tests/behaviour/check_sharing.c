@@ -198,7 +198,7 @@ static int wait_on_opening(weir_conn *c, void *arg)
 {
 	(void)c;
 	gate_wait(arg);
-	return -EAGAIN;
+	return WEIR_WAIT;
 }
 
 /* New connections come through the queue, not the poller. */

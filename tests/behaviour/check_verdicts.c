@@ -61,6 +61,29 @@ START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 }
 END_TEST
 
+/* Such as that of a lookup while no name server answers. */
+START_TEST(the_EAGAIN_of_another_call_is_an_error)
+{
+	const struct weir_service services[] = {
+		*WEIR_SERVICE(.session = say_again_without_asking,
+			      .speaks_first = 1),
+		*WEIR_SERVICE(.session = say_again_without_asking,
+			      .speaks_first = 1, .session_on_worker = 1),
+		*WEIR_SERVICE(.opened = say_again_without_asking,
+			      .readable = return_what_it_has_read),
+	};
+
+	for (int i = 0; i < 3; i++) {
+		struct server *s = serve(NULL, &services[i]);
+
+		client_expect_end(client_open(s));
+		UNTIL(log_lines(s) == 1);
+		ck_assert_msg(!log_says(s, "bug"), "%s", s->log);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1);
+	}
+}
+END_TEST
+
 START_TEST(a_count_of_bytes_is_no_verdict)
 {
 	struct server *s =
@@ -213,6 +236,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"verdicts", a_handler_that_says_EAGAIN_for_nothing_is_dropped,
+		the_EAGAIN_of_another_call_is_an_error,
 		a_count_of_bytes_is_no_verdict,
 		the_log_names_the_connection_of_a_wrong_verdict,
 		a_verdict_by_its_name_is_the_same, WEIR_AGAIN_holds_no_stop,
