@@ -825,7 +825,8 @@ int weir_server_timer(weir_server *s, weir_timer **ret, int ms, int every_ms,
 {
 	WR_NO_CANCEL();
 
-	if (s == NULL || fn == NULL || ms < WEIR_NEVER || every_ms < 0)
+	if (s == NULL || fn == NULL || ms < WEIR_NEVER || every_ms < 0 ||
+	    (ret == NULL && ms == WEIR_NEVER))
 		return -EINVAL;
 	return wr_server_timers_add(&s->timers, ret, ms, every_ms, fn, arg);
 }

@@ -30,8 +30,8 @@ struct weir_timer {
 	int64_t due_at;			/* of its last call */
 	int64_t set_at;			/* what weir_timer_set() asked for */
 	bool is_running;
-	bool was_set; /* during the call */
-	bool is_freed;
+	bool was_set;	  /* during the call */
+	bool is_freed;	  /* at the end of its call */
 	pthread_t runner; /* of the call that runs */
 };
 
@@ -216,6 +216,7 @@ int wr_server_timers_add(struct wr_server_timers *ts, weir_timer **ret, int ms,
 	t->fn = fn;
 	t->arg = arg;
 	t->every_ns = every_ms * WR_NS_PER_MS;
+	t->is_freed = ret == NULL && every_ms == 0; /* nobody can move it */
 	wr_lock(&ts->lock);
 	rc = add_locked(ts, t, wr_deadline_at(wr_now_ns(), ms));
 	if (rc == 0 && ret)

@@ -480,6 +480,36 @@ START_TEST(timers_are_made_moved_and_freed_by_many_threads)
 }
 END_TEST
 
+#define JOBS 3000
+
+/* Work for the workers, handed over by another thread. */
+static void run_jobs(struct server *s, _Atomic int *calls)
+{
+	int before = atomic_load(calls);
+
+	for (int i = 0; i < JOBS; i++)
+		ck_assert_int_eq(weir_server_timer(s->weir, NULL, 0, 0,
+						   count_call, calls),
+				 0);
+	UNTIL(atomic_load(calls) == before + JOBS);
+}
+
+START_TEST(a_timer_that_nobody_can_move_is_freed_after_its_only_call)
+{
+	struct server *s = serve_lines(2);
+	_Atomic int calls = 0;
+	size_t before;
+
+	run_jobs(s, &calls);
+	before = heap_in_use();
+	for (int i = 0; i < 3; i++)
+		run_jobs(s, &calls);
+	if (before > 0)
+		ck_assert_uint_lt(heap_in_use(), before + 32 * (size_t)JOBS);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(wrong_arguments_are_refused)
 {
 	struct server *s = serve_lines(1);
@@ -490,6 +520,8 @@ START_TEST(wrong_arguments_are_refused)
 		weir_server_timer(s->weir, &t, 1, 0, NULL, &calls),
 		weir_server_timer(s->weir, &t, -2, 0, count_call, &calls),
 		weir_server_timer(s->weir, &t, 1, -1, count_call, &calls),
+		weir_server_timer(s->weir, NULL, WEIR_NEVER, 1, count_call,
+				  &calls),
 		weir_timer_set(NULL, 1),
 	};
 
@@ -514,6 +546,7 @@ int main(void)
 		a_timer_that_is_moved_is_called_at_the_new_time,
 		a_move_during_a_call_counts_after_it,
 		a_timer_may_be_freed_in_its_own_call,
+		a_timer_that_nobody_can_move_is_freed_after_its_only_call,
 		a_timer_that_is_freed_while_it_runs_is_not_called_again,
 		a_slow_timer_holds_up_no_other,
 		a_timer_made_before_the_start_is_called_after_it,
