@@ -764,6 +764,8 @@ int weir_conn_consume(weir_conn *c, size_t len)
 {
 	if (c == NULL || len > wr_buffer_len(&c->in.buf))
 		return -EINVAL;
+	if (len == 0) /* no message */
+		return 0;
 	wr_buffer_consume(&c->in.buf, len);
 	(void)input_give(c, len);
 	return 0;

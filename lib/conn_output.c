@@ -717,6 +717,8 @@ int weir_conn_shutdown(weir_conn *c, int how)
 		if (c->in.end == WR_IN_OPEN)
 			c->in.end = WR_IN_SHUT;
 		wr_buffer_consume(&c->in.buf, wr_buffer_len(&c->in.buf));
+		c->in.message_at = 0;
+		c->in.scanned = 0;
 	}
 	if (how != SHUT_RD) {
 		wr_word_lock(&c->lock);

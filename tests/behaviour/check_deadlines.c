@@ -95,6 +95,36 @@ static bool talk_for(struct server *s, int ms, int deadline_ms)
 	return now_ms() - before < deadline_ms;
 }
 
+/* It consumes what it has parsed, which is nothing, and waits for more. */
+static int parse_half(weir_conn *c, void *arg)
+{
+	const void *data;
+	ssize_t n = weir_conn_peek(c, &data, 1);
+
+	(void)arg;
+	if (n > 0) {
+		ck_assert_int_eq(weir_conn_consume(c, 0), 0);
+		n = weir_conn_peek(c, &data, (size_t)n + 1);
+	}
+	return n > 0 ? WEIR_AGAIN : (int)n;
+}
+
+START_TEST(a_parser_that_consumes_nothing_does_not_restart_the_read_deadline)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(HANDLE_AS(is_session, parse_half),
+					.read_ms = SHORT_MS));
+		int64_t began_at = now_ms();
+		struct client *c = client_open(s);
+
+		drip(c);
+		expect_end_after(c, began_at, SHORT_MS);
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
 /* The deadlines begin again with each message and each silence. */
 START_TEST(a_client_that_goes_on_talking_outlives_both_deadlines)
 {
@@ -502,6 +532,7 @@ int main(void)
 		"deadlines",
 		a_client_that_says_nothing_is_ended_at_the_first_byte_deadline,
 		a_peer_that_drips_is_ended_at_the_read_deadline,
+		a_parser_that_consumes_nothing_does_not_restart_the_read_deadline,
 		a_client_that_goes_on_talking_outlives_both_deadlines,
 		a_client_that_falls_silent_is_ended_at_the_idle_deadline,
 		a_client_that_spoke_in_time_is_served_though_late,

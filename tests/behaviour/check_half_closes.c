@@ -118,10 +118,47 @@ START_TEST(a_peer_that_resets_after_our_end_is_gone)
 }
 END_TEST
 
+static int drop_input(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	if (weir_conn_why(c) == WEIR_WAKE) {
+		ck_assert_int_eq(weir_conn_shutdown(c, SHUT_RD), 0);
+		return WEIR_KEEP;
+	}
+	n = weir_conn_read_line(c, line, sizeof(line));
+	if (n == -EAGAIN)
+		atomic_store((weir_ref * _Atomic *)arg, weir_conn_ref(c));
+	return (int)n;
+}
+
+/* It only sends from then on; half a line is no message any more. */
+START_TEST(input_that_was_dropped_has_no_deadline)
+{
+	weir_ref *_Atomic ref = NULL;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = drop_input, .arg = &ref,
+					 .read_ms = 100));
+	struct client *c = client_open_and_send(s, "half");
+	int64_t since;
+
+	UNTIL(atomic_load(&ref));
+	ck_assert_int_eq(weir_ref_wake(ref), 0);
+	since = now_ms();
+	UNTIL(now_ms() > since + 300);
+	ck_assert_int_eq(weir_ref_send(ref, "news\n", 5), 0);
+	client_expect(c, "news\n");
+	weir_unref(ref);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("half_closes",
 			 what_came_before_both_ends_is_heard_in_a_stop,
 			 what_came_before_both_ends_is_heard_after_a_deadline,
-			 a_peer_that_resets_after_our_end_is_gone);
+			 a_peer_that_resets_after_our_end_is_gone,
+			 input_that_was_dropped_has_no_deadline);
 }
