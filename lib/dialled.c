@@ -168,7 +168,9 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 	rc = new_dialled(&d, core, service);
 	if (rc < 0)
 		return rc;
-	rc = new_connect(&d->connect, &addr, timeout_ms);
+	rc = d->service.is_layered && !d->service.layer_speaks_first
+		     ? -EINVAL
+		     : new_connect(&d->connect, &addr, timeout_ms);
 	if (rc < 0)
 		goto fail;
 	rc = begin_dialled(core, ret, -1, addr.kind == WR_ADDRESS_TCP, d);

@@ -1084,7 +1084,7 @@ static void note_end(weir_conn *c, void *arg)
 START_TEST(a_server_dials_by_tls)
 {
 	weir_tls *good = tls_client("a.example"),
-		 *bad = tls_client("b.example");
+		 *bad = tls_client("b.example"), *server = tls_server("a");
 	struct server *s = tls_serve(NULL, echo_service());
 	struct weir_service service;
 	struct weir_report r;
@@ -1093,6 +1093,11 @@ START_TEST(a_server_dials_by_tls)
 	service.opened = ask;
 	service.readable = take_answer;
 	service.closed = note_end;
+	ck_assert_int_eq(weir_tls_use(&service, server), 0);
+	ck_assert_int_eq(
+		weir_server_dial(s->weir, NULL, s->address, 0, &service),
+		-EINVAL);
+	weir_tls_free(server);
 	for (int i = 0; i < 10; i++) {
 		ck_assert_int_eq(weir_tls_use(&service, i < 8 ? good : bad), 0);
 		ck_assert_int_eq(weir_server_dial(s->weir, NULL, s->address, 0,
