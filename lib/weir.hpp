@@ -559,6 +559,16 @@ struct state {
 		in.push_back(std::move(what));
 		return in.back().get();
 	}
+	void forget(const served *what)
+	{
+		std::lock_guard<std::mutex> guard(lock);
+
+		for (auto i = services.begin(); i != services.end(); ++i)
+			if (i->get() == what) {
+				services.erase(i);
+				return;
+			}
+	}
 };
 
 } // namespace detail
@@ -632,10 +642,11 @@ public:
 					 std::make_unique<detail::served>(
 						 std::move(what), state->log,
 						 false));
+		int rc = weir_server_listen(s, where.c_str(), kept->options());
 
-		return check(weir_server_listen(s, where.c_str(),
-						kept->options()),
-			     where.c_str());
+		if (rc < 0)
+			state->forget(kept);
+		return check(rc, where.c_str());
 	}
 	void unlisten(int id) { check(weir_server_unlisten(s, id), "unlisten"); }
 	int listener_fd(int id)
@@ -804,12 +815,14 @@ inline std::vector<weir_address> resolve(const std::string &where,
 
 inline std::string reverse(const std::string &where, int timeout_ms = 0)
 {
-	return detail::text_of(
-		[&](char *buf, std::size_t cap) {
-			return weir_reverse(buf, cap, where.c_str(),
-					    timeout_ms);
-		},
-		where.c_str());
+	/* Long enough: -ENOSPC may also be that of the wait of a session. */
+	std::string text(1100, '\0');
+
+	text.resize(static_cast<std::size_t>(
+		check(weir_reverse(&text[0], text.size(), where.c_str(),
+				   timeout_ms),
+		      where.c_str())));
+	return text;
 }
 
 /* As weir_address_check(); throws std::invalid_argument with the reason. */

@@ -122,6 +122,26 @@ static void callables_keep_their_state()
 	EXPECT(count.use_count() == 1);
 }
 
+static void a_service_that_cannot_listen_is_freed()
+{
+	auto owned = std::make_shared<int>(1);
+	weir::server s;
+
+	s.listen("unix:@weir-hpp-" + std::to_string(getpid()),
+		 weir::readable(echo));
+	for (int i = 0; i < 3; i++)
+		try {
+			s.listen("unix:@weir-hpp-" + std::to_string(getpid()),
+				 weir::readable([owned](weir::conn &) {
+					 return WEIR_CLOSE;
+				 }));
+			EXPECT(false);
+		} catch (const std::system_error &e) {
+			EXPECT(e.code().value() == EADDRINUSE);
+		}
+	EXPECT(owned.use_count() == 1);
+}
+
 static void refused_and_unserved_clients_are_told()
 {
 	std::mutex lock;
@@ -561,6 +581,7 @@ static void limits_change_and_servers_move()
 int main()
 {
 	callables_keep_their_state();
+	a_service_that_cannot_listen_is_freed();
 	refused_and_unserved_clients_are_told();
 	a_session_reads_lines();
 	exceptions_end_a_connection_and_are_logged();
