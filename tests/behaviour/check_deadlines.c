@@ -59,12 +59,12 @@ static void drip(struct client *c)
 	}
 }
 
-START_TEST(a_peer_that_drips_is_ended_at_the_read_deadline)
+static void drip_until_the_read_deadline(weir_handler *fn)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct server *s = serve_workers(
-			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_lines),
-					.read_ms = SHORT_MS));
+		struct server *s =
+			serve_workers(2, WEIR_SERVICE(HANDLE_AS(is_session, fn),
+						      .read_ms = SHORT_MS));
 		int64_t began_at = now_ms();
 		struct client *c = client_open(s);
 
@@ -72,6 +72,11 @@ START_TEST(a_peer_that_drips_is_ended_at_the_read_deadline)
 		expect_end_after(c, began_at, SHORT_MS);
 		ends_timed_out(s, 1);
 	}
+}
+
+START_TEST(a_peer_that_drips_is_ended_at_the_read_deadline)
+{
+	drip_until_the_read_deadline(echo_lines);
 }
 END_TEST
 
@@ -111,17 +116,7 @@ static int parse_half(weir_conn *c, void *arg)
 
 START_TEST(a_parser_that_consumes_nothing_does_not_restart_the_read_deadline)
 {
-	for (int is_session = 0; is_session < 2; is_session++) {
-		struct server *s = serve_workers(
-			2, WEIR_SERVICE(HANDLE_AS(is_session, parse_half),
-					.read_ms = SHORT_MS));
-		int64_t began_at = now_ms();
-		struct client *c = client_open(s);
-
-		drip(c);
-		expect_end_after(c, began_at, SHORT_MS);
-		ends_timed_out(s, 1);
-	}
+	drip_until_the_read_deadline(parse_half);
 }
 END_TEST
 
