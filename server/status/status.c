@@ -46,11 +46,12 @@ static struct response text(int status, const char *body)
 	return (struct response){ status, plain, "", body, strlen(body), NULL };
 }
 
+/* A client that connects again after an upgrade reaches the successor. */
 static bool may_keep(weir_conn *c)
 {
 	struct weir_stats now;
 
-	return weir_conn_is_draining(c) == 0 &&
+	return weir_conn_is_draining(c) == 0 && !upgrade_has_successor() &&
 	       weir_server_stats(status_server, &now, sizeof(now)) == 0 &&
 	       now.ledger.open <= KEPT_MOST;
 }

@@ -8,6 +8,8 @@ WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
 import contextlib
 import errno
 import fcntl
+import http.client
+import json
 import os
 import re
 import shutil
@@ -491,6 +493,30 @@ class Upgrade(Base):
                 for thread in threads:
                     thread.join()
             self.assertEqual(set(said) - {None}, {b"HTTP/1.1 200"})
+            self.end_last(server)
+
+    def test_a_connection_to_the_status_is_not_kept(self):
+        """Else a monitoring system would go on reading the old process."""
+        self.skip_without_status()
+        with self.serve("--status", "127.0.0.1:0", "-t", "never",
+                        "echo@127.0.0.1:0") as server, \
+                server.connect() as client:
+            stuff(client, server)  # so that the old one goes on
+            where = server.out.expect(rb"^status (.*)\n")[1].decode()
+            status = http.client.HTTPConnection(where, timeout=DEADLINE)
+            self.addCleanup(status.close)
+
+            def pid():
+                status.request("GET", "/status.json")
+                return json.load(status.getresponse())["pid"]
+            self.assertEqual(pid(), server.pid)
+            successor = self.upgrade()
+            self.assertIn(pid(), (server.pid, successor))
+            self.assertEqual(pid(), successor)
+            client.setblocking(True)
+            while client.recv(65536):
+                pass
+            self.assertEqual(server.process.wait(LONG), 0)
             self.end_last(server)
 
     def test_a_balancer_is_not_told_of_a_new_server(self):
