@@ -723,10 +723,13 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 
 /*
  * A stop that begins now leaves these sockets to the successor.  False: one has
- * begun before, and treats the others as this server's own.
+ * begun before, and treats the others as this server's own.  In a lame duck
+ * that is so although weir_server_listener_fd() goes on succeeding.
  */
 static bool give_listeners(struct launch *l, char *why, size_t cap)
 {
+	if (weir_server_is_draining(upgrade.server) == 1)
+		return refuse(why, cap, "the server is to stop");
 	for (int i = 0; i < upgrade.count; i++) {
 		struct offer *o = &upgrade.offers[i];
 

@@ -759,6 +759,23 @@ class Stop(Base):
     def test_so_is_one_that_is_ready_after_the_stop_has_begun(self):
         self.check_said(b"K", self.path)
 
+    def test_so_is_one_that_is_ready_in_a_lame_duck(self):
+        """The stop begins while it tells which sockets it takes."""
+        gate = self.folder() + "/gate"
+        with open(gate, "w"), self.serve("--lame-duck", "never",
+                                         "echo@127.0.0.1:0") as server:
+            self.listen(server, gate)
+            server.process.send_signal(signal.SIGTERM)
+            server.logs(b" a stop was requested; ")
+            os.unlink(gate)
+            until(lambda: os.path.exists(self.where + "/said"), "its end")
+            server.logs(b" no upgrade: ")
+            self.check_echo(server.address())  # the lame duck goes on
+            server.counts(completed=1)
+            self.assertEqual(server.stop()[0], 0)
+        with open(self.where + "/said", "rb") as file:
+            self.assertEqual(file.read(), b"K")
+
     def test_one_that_is_ready_before_gets_the_sockets(self):
         self.check_said(b"", self.where + "/none")
 
