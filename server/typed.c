@@ -4,7 +4,8 @@
  * nothing is read before a line is asked for.
  *
  * When the process is in the background of a terminal a read fails, because
- * SIGTTIN is blocked in this thread; that counts as the end of input.
+ * SIGTTIN is blocked in this thread.  It is tried again until the process is in
+ * the foreground, which fg(1) may do without a signal.
  */
 #include "typed.h"
 
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+#define AWAY_MS 200 /* between two reads in the background */
 
 static struct {
 	char bytes[TYPED_LINE];
@@ -32,6 +35,12 @@ void typed_forget(void)
 		tcflush(STDIN_FILENO, TCIFLUSH);
 }
 
+/* A terminal that has hung up has no foreground any more. */
+static bool is_read_in_background(int error)
+{
+	return error == EIO && tcgetpgrp(STDIN_FILENO) >= 0;
+}
+
 static void typed_read(void (*has_come)(void *arg), void *arg)
 {
 	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -46,6 +55,8 @@ static void typed_read(void (*has_come)(void *arg), void *arg)
 	n = read(STDIN_FILENO, in.bytes + in.len, sizeof(in.bytes) - in.len);
 	if (n > 0)
 		in.len += (size_t)n;
+	else if (n < 0 && is_read_in_background(errno))
+		(void)poll(NULL, 0, AWAY_MS);
 	else if (n == 0 || (errno != EINTR && errno != EAGAIN))
 		in.has_ended = true;
 }

@@ -715,6 +715,36 @@ class AtAConsole(TestCase):
                 terminal.expect(b"drained ")
                 self.assertEqual(terminal.end(), 0)
 
+    def test_one_that_begins_in_the_background_reads_nothing_there(self):
+        gate = self.folder() + "/gate"
+        os.mkfifo(gate)
+        terminal = Terminal(
+            "chat@127.0.0.1:0", program_of="WEIR_SERVER",
+            shell='set -m; "$@" & read -r line <%s; read -r line; '
+            'echo the shell reads $line; fg' % gate)
+        self.addCleanup(terminal.__exit__)
+        terminal.expect(b"pid ")
+        terminal.server_pid = int(terminal.expect(b"\r\n"))
+        self.addCleanup(self.kill_if_it_goes_on, terminal)
+        terminal.expect(b"listening chat@")
+        terminal.where = [terminal.expect(b"\r\n").decode()]
+        terminal.expect(b"ready\r\n")
+        sock = self.enter(terminal, prompt=None)
+        terminal.type(b"a line\n")
+        terminal.expect(b"a line\r\n")
+        sock.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            sock.recv(100)
+        sock.settimeout(DEADLINE)
+        with open(gate, "w") as file:
+            file.write("\n")
+        terminal.expect(b"the shell reads a line\r\n")
+        terminal.type(b"hello\n")
+        self.assertEqual(sock.recv(100), b"hello")
+        os.kill(terminal.server_pid, signal.SIGTERM)
+        terminal.expect(b"drained ")
+        self.assertEqual(terminal.end(), 0)
+
     def test_a_stop_in_the_background(self):
         terminal, sock = self.serve_in_a_shell("sh", "wait %1; echo ends: $?")
         os.kill(terminal.server_pid, signal.SIGTERM)
