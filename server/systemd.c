@@ -117,16 +117,17 @@ static bool connect_to(const char *where)
 	return false;
 }
 
-static void notify(const char *message)
+static bool notify(const char *message)
 {
 	if (systemd.is_over_here ||
 	    send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
-		return;
+		return true;
 	if (!systemd.has_failed)
 		journal(WEIR_LOG_WARNING,
 			"the service manager takes no messages: %s",
 			strerror(errno));
 	systemd.has_failed = true;
+	return false;
 }
 
 static void notify_fd(const char *message, int fd)
@@ -466,17 +467,17 @@ void systemd_followed(void)
 	systemd.is_followed = true;
 }
 
-void systemd_hand_over(pid_t successor)
+bool systemd_hand_over(pid_t successor)
 {
 	char text[64];
 
 	if (!systemd.has_thread)
-		return;
+		return true;
 	/* The manager may have ignored what the successor has sent. */
 	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1%s", (long)successor,
 		 systemd.watchdog_ms > 0 ? "\nWATCHDOG=1" : "");
-	notify(text);
-	systemd.is_over_here = true;
+	systemd.is_over_here = notify(text);
+	return systemd.is_over_here;
 }
 
 /* Before systemd_ready(), READY=1 would say that clients are served. */

@@ -42,8 +42,12 @@ void systemd_forget(const char *name);
 /* Store the variables for a successor at to, which has room for two. */
 void systemd_environment(char **to);
 
-/* A successor serves; what this process says has no meaning from now on. */
-void systemd_hand_over(pid_t successor);
+/*
+ * A successor serves; what this process says has no meaning from now on.
+ * Returns false if the manager has not taken the message: it would end the
+ * successor with this process.
+ */
+bool systemd_hand_over(pid_t successor);
 
 /* Around a reload.  Any thread. */
 void systemd_reloading(void);

@@ -172,14 +172,19 @@ bool upgrade_has_predecessor(void)
 	return upgrade.predecessor >= 0;
 }
 
-static void own_listeners_locked(void)
+/* False: a stop has begun before. */
+static bool own_listeners_locked(void)
 {
+	bool are_own = true;
+
 	for (int i = 0; i < upgrade.count; i++) {
 		struct offer *o = &upgrade.offers[i];
 
-		if (!o->is_inherited)
-			(void)weir_server_own_listener(o->server, o->id);
+		if (!o->is_inherited &&
+		    weir_server_own_listener(o->server, o->id) < 0)
+			are_own = false;
 	}
+	return are_own;
 }
 
 /* Until the predecessor has said what it does.  False: it keeps the sockets. */
@@ -202,7 +207,7 @@ static void *take_sockets(void *arg)
 
 	pthread_mutex_lock(&upgrade.lock);
 	if (are_ours)
-		own_listeners_locked();
+		(void)own_listeners_locked();
 	else
 		(void)weir_server_stop(upgrade.server, reload_drain_ms());
 	/* Last: upgrade_ready() waits for it, and then a stop may begin. */
@@ -742,6 +747,19 @@ static bool give_listeners(struct launch *l, char *why, size_t cap)
 	return true;
 }
 
+/*
+ * False: the manager would end the successor with this process, and the sockets
+ * are this server's own again, if no stop has begun since they were given.
+ */
+static bool tell_manager(struct launch *l, char *why, size_t cap)
+{
+	if (systemd_hand_over(l->child))
+		return true;
+	if (own_listeners_locked())
+		l->is_given = false;
+	return refuse(why, cap, "the service manager takes no messages");
+}
+
 static const char *offer_path(const struct offer *o, char *buf, size_t cap)
 {
 	return weir_server_address(o->server, o->id, buf, cap) < 0
@@ -823,7 +841,6 @@ static void hand_over(struct launch *l)
 	journal(WEIR_LOG_INFO, "process %ld serves now; this one stops",
 		(long)l->child);
 	upgrade.has_successor = true;
-	systemd_hand_over(l->child);
 	while (!close_listeners() && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 	if (close_listeners())
@@ -860,7 +877,8 @@ static bool launch_locked(char *why, size_t cap)
 		refuse(why, cap, strerror(errno));
 	} else if (start_guard(&l, why, cap)) {
 		is_ready = wait_for_successor(&l, why, cap) &&
-			   give_listeners(&l, why, cap);
+			   give_listeners(&l, why, cap) &&
+			   tell_manager(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
 	}

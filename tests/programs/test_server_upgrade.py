@@ -276,6 +276,46 @@ class Upgrade(Base):
                 pass
             until(lambda: not is_alive(pid), "the end of the successor")
 
+    def fill(self, manager):
+        """Until even a socket that has sent nothing has to wait."""
+        sent = 1
+        while sent > 0:
+            sent = 0
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, \
+                    contextlib.suppress(BlockingIOError):
+                other.setblocking(False)
+                while True:
+                    other.sendto(b"x", manager.getsockname())
+                    sent += 1
+
+    def empty(self, manager):
+        manager.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                manager.recv(4096)
+
+    def test_a_service_manager_that_does_not_follow_is_an_error(self):
+        """It would end the successor when the old process ends."""
+        path = self.folder() + "/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(LONG)
+            with self.serve(env=dict(self.env, NOTIFY_SOCKET=path)) as server:
+                while not manager.recv(4096).startswith(b"STATUS="):
+                    pass
+                self.fill(manager)
+                result = self.ctl("upgrade")
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(b"the service manager takes no messages",
+                              result.stderr)
+                self.assertEqual(self.pid(), server.pid)
+                self.assertEqual(children(server.pid), [])
+                for i in range(2):
+                    self.check_echo(server.address(i))
+                self.empty(manager)
+                self.assertEqual(server.stop()[0], 0)
+        self.assertEqual(os.listdir(self.where), ["weir-server"])
+
     def test_a_successor_does_not_feed_the_watchdog_of_another_process(self):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(manager.close)
