@@ -82,7 +82,9 @@ static int agent_listen(const struct listener *l)
 						 .readable = agent_opened,
 						 .write_ms = 5000));
 
-	return id < 0 ? id : upgrade_offer(agent.own, id, l, false);
+	if (id >= 0)
+		upgrade_offer(agent.own, id, l, false);
+	return id;
 }
 
 int agent_open(weir_server *s, const struct options *o,

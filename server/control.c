@@ -387,7 +387,9 @@ static int open_own(const char *path)
 				     .first_byte_ms = 5000, .read_ms = 5000,
 				     .write_ms = 5000, .line_max = CONTROL_LINE,
 				     .outbox_max = OUTPUT_MOST));
-	return rc < 0 ? rc : upgrade_offer(control.own, rc, &l, false);
+	if (rc >= 0)
+		upgrade_offer(control.own, rc, &l, false);
+	return rc;
 }
 
 int control_open(const char *path, weir_server *s)

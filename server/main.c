@@ -166,10 +166,9 @@ static int open_listener(weir_server *s, const struct options *o,
 		certificate_use(&service, o);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
-	if (rc >= 0 &&
-	    upgrade_offer(s, rc, l, o->keeps_listeners && systemd_is_there()) <
-		    0)
-		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
+	if (rc >= 0)
+		upgrade_offer(s, rc, l,
+			      o->keeps_listeners && systemd_is_there());
 	if (rc >= 0 && log &&
 	    weir_server_address(s, rc, address, sizeof(address)) >= 0)
 		access_log_name(log, l->service->name, address);

@@ -274,15 +274,16 @@ static int offer_locked(weir_server *s, int id, const struct listener *l,
 	return rc;
 }
 
-int upgrade_offer(weir_server *s, int id, const struct listener *l,
-		  bool is_kept)
+void upgrade_offer(weir_server *s, int id, const struct listener *l,
+		   bool is_kept)
 {
 	int rc;
 
 	pthread_mutex_lock(&upgrade.lock);
 	rc = offer_locked(s, id, l, l->is_inherited || is_kept);
 	pthread_mutex_unlock(&upgrade.lock);
-	return rc;
+	if (rc < 0)
+		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
 }
 
 void upgrade_start(weir_server *s, const struct options *o)

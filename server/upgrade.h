@@ -27,9 +27,13 @@
  */
 bool upgrade_open(int argc, char **argv, const sigset_t *mask);
 
-/* is_kept: a service manager is to have it.  Main thread, before the start. */
-int upgrade_offer(weir_server *s, int id, const struct listener *l,
-		  bool is_kept);
+/*
+ * A successor gets listener id of s; a warning is logged if that is not
+ * possible.  is_kept: a service manager is to have it.  Main thread, before the
+ * start.
+ */
+void upgrade_offer(weir_server *s, int id, const struct listener *l,
+		   bool is_kept);
 
 void upgrade_start(weir_server *s, const struct options *o);
 

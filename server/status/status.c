@@ -269,10 +269,9 @@ static int status_listen(const struct listener *l)
 			     .idle_ms = 20000, .line_max = HTTP_HEAD));
 	int rc;
 
-	if (id >= 0)
-		(void)upgrade_offer(status_server, id, l, false);
 	if (id < 0)
 		return id;
+	upgrade_offer(status_server, id, l, false);
 	rc = weir_server_timer(status_server, NULL, 0, HISTORY_MS, take_sample,
 			       NULL);
 	return rc < 0 ? rc : id;

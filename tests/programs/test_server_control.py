@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -222,6 +223,19 @@ class Requests(Base):
             self.check_usage(
                 run("WEIR_SERVER", "--control", self.path, "echo@127.0.0.1:0"),
                 "weir-server", "--control", "another process")
+
+    def test_more_listeners_than_a_successor_gets(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if 0 <= hard < 1200:
+            self.skipTest("no more than %d descriptors are allowed" % hard)
+        name = "discard@unix:@weir-%d-%%d" % os.getpid()
+        with self.serve("--agent", "127.0.0.1:0",
+                        *(name % i for i in range(1000))) as server:
+            for option in b"--control", b"--agent":
+                server.logs(rb" warning '%s' cannot be upgraded\n" % option)
+            self.assertEqual(server.err.data.count(b"cannot be upgraded"), 2)
+            self.asks("ready")
+            self.assertEqual(server.stop()[0], 0)
 
     def test_help_has_the_requests(self):
         result = run("WEIR_SERVER", "ctl", "--help")
