@@ -70,6 +70,7 @@ static uint64_t first_bits(int count)
 static int open_rules(long *abi)
 {
 	struct handled handled;
+	int rules;
 
 	*abi = syscall(CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
 	if (*abi < 1) {
@@ -84,8 +85,11 @@ static int open_rules(long *abi)
 		.net = first_bits(versions[*abi - 1].net_rights),
 		.scoped = first_bits(versions[*abi - 1].scopes),
 	};
-	return (int)syscall(CREATE_RULESET, &handled, versions[*abi - 1].size,
-			    0);
+	rules = (int)syscall(CREATE_RULESET, &handled, versions[*abi - 1].size,
+			     0);
+	if (rules < 0)
+		cli_error("--sandbox: %s", strerror(errno));
+	return rules;
 }
 
 static bool allow_folder(int rules, const char *folder, uint64_t rights)

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -26,6 +27,22 @@ def landlock():
     """Version of the kernel's Landlock; 0: it has none."""
     libc = ctypes.CDLL(None, use_errno=True)
     return max(0, libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, 1))
+
+
+# Run a program where a ruleset cannot be made, though the kernel has them: the
+# call is denied if its first argument is not NULL.
+NO_RULESETS = """
+import ctypes, errno, os, struct, sys
+libc = ctypes.CDLL(None)
+rules = b"".join(struct.pack("HBBI", *rule) for rule in (
+    (0x20, 0, 0, 0), (0x15, 0, 3, %d), (0x20, 0, 0, 16), (0x15, 1, 0, 0),
+    (0x06, 0, 0, 0x50000 | errno.EMFILE), (0x06, 0, 0, 0x7fff0000)))
+buffer = ctypes.create_string_buffer(rules)
+program = struct.pack("HP", len(rules) // 8, ctypes.addressof(buffer))
+if libc.prctl(38, 1, 0, 0, 0) < 0 or libc.prctl(22, 2, program) < 0:
+    sys.exit(77)
+os.execv(sys.argv[1], sys.argv[1:])
+""" % LANDLOCK_CREATE_RULESET
 
 
 def status_of(pid):
@@ -342,6 +359,16 @@ class Sandbox(unittest.TestCase):
             with server.connect() as sock:
                 sock.sendall(b"x")
                 self.assertTrue(read_all(sock).startswith(b"a page"))
+
+    @unittest.skipIf(sys.byteorder == "big", "the filter is not for it")
+    def test_rules_that_cannot_be_made_are_told(self):
+        got = run("WEIR_SERVER", "--sandbox", "echo@127.0.0.1:0",
+                  under=[sys.executable, "-c", NO_RULESETS])
+        if got.returncode == 77:
+            self.skipTest("no filter of system calls can be set here")
+        self.assertEqual(
+            (got.returncode, got.stdout, got.stderr),
+            (1, b"", b"weir-server: --sandbox: Too many open files\n"))
 
     def test_a_chat_is_refused(self):
         self.assertIn("--sandbox does not go together with chat",
