@@ -404,8 +404,14 @@ static bool parse_opt_access_log_format(struct options *o)
 	return false;
 }
 
+/* Those of the command line come last, and replace those of the file. */
 static bool parse_opt_rules(struct options *o)
 {
+	if (o->own_rules > 0 && o->rule_count == o->own_rules) {
+		o->rule_count--;
+		memmove(o->rules, o->rules + 1,
+			o->rule_count * sizeof(*o->rules));
+	}
 	if (o->rule_count == OPTIONS_RULES) {
 		cli_error("--access: '%s' is one too many, at most %d; put the "
 			  "rules into a file",
@@ -950,22 +956,14 @@ static void options_set_defaults(struct options *o)
 	o->limits.first_byte_ms = o->limits.idle_ms = 600 * 1000;
 }
 
-/* The command line replaces those of the file, as it does other options. */
-static void drop_rules_of_file(struct options *o, size_t given)
-{
-	if (given == 0)
-		return;
-	memmove(o->rules, o->rules + o->rule_count - given,
-		given * sizeof(*o->rules));
-	o->rule_count = given;
-}
-
 /* Returns -1, or as options_parse(). */
-static int parse_options(struct options *ret, int argc, char **argv)
+static int parse_options(struct options *ret, size_t own_rules, int argc,
+			 char **argv)
 {
 	int key;
 
 	options_set_defaults(ret);
+	ret->own_rules = own_rules;
 	optind = 0; /* getopt_long() begins again */
 	while ((key = cli_next(options_table, argc, argv)) != CLI_END) {
 		if (key == 'h')
@@ -1003,20 +1001,16 @@ int options_parse(struct options *ret, int argc, char **argv)
 		options_set_defaults(ret);
 		return complete_service(argc, argv);
 	}
-	status = parse_options(ret, argc, argv);
+	status = parse_options(ret, 0, argc, argv);
 
 	if (status < 0 && ret->config_file) {
-		size_t given = ret->rule_count;
-
 		if (!config_file_read(&arguments, ret->config_file,
 				      options_table, argc, argv))
 			return CLI_USAGE;
 		argc = arguments.count;
 		argv = arguments.all;
-		status = parse_options(ret, argc, argv);
+		status = parse_options(ret, ret->rule_count, argc, argv);
 		ret->arguments = arguments;
-		if (status < 0)
-			drop_rules_of_file(ret, given);
 	}
 	if (status >= 0)
 		return status;

@@ -46,6 +46,7 @@ struct options {
 	const char *control;
 	const char *rules[OPTIONS_RULES]; /* values of --access */
 	size_t rule_count;
+	size_t own_rules; /* of them, on the command line; 0: not known yet */
 	struct tls_options tls_options;
 	struct weir_tls *tls; /* made of them; NULL: no listener has TLS */
 	const char *user;

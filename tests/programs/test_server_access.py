@@ -209,6 +209,13 @@ class Access(unittest.TestCase):
             self.assertEqual([line for line in got.stdout.decode().splitlines()
                               if line.startswith("access ")],
                              ['access "%s"' % rule for rule in rules])
+        self.write(64 * "access = deny ::/0\n", config)
+        for count in 1, 64:
+            got = run("WEIR_SERVER", "--check", "--config", config,
+                      *count * ("--access", "deny 10.0.0.0/8"))
+            self.assertEqual((got.returncode, got.stderr), (0, b""))
+            self.assertEqual(got.stdout.count(b'\naccess "deny 10.'), count)
+            self.assertNotIn(b"::/0", got.stdout)
 
     def test_a_check_shows_what_runs(self):
         got = run("WEIR_SERVER", "--check", "--access", "limit 5",
