@@ -366,6 +366,13 @@ static void line_closed(weir_conn *c, void *arg)
 	line_unserved(c, arg);
 }
 
+/* Without a callback the library would log them. */
+static void no_refused(const char *peer, const char *via, const char *reason,
+		       void *arg)
+{
+	(void)peer, (void)via, (void)reason, (void)arg;
+}
+
 void access_end(void)
 {
 	if (atomic_load(&access_losses.unreported) > 0)
@@ -377,8 +384,10 @@ struct access_log *access_log_new(struct weir_service *service)
 {
 	struct access_log *log;
 
-	if (access_wanted == ACCESS_OFF)
+	if (access_wanted == ACCESS_OFF) {
+		service->refused = no_refused;
 		return NULL;
+	}
 	log = calloc(1, sizeof(*log));
 	if (!log) {
 		journal(WEIR_LOG_WARNING, "no memory for a log of connections");

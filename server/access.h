@@ -45,9 +45,9 @@ void access_end(void);
 struct access_log; /* of one listener */
 
 /*
- * Wrap the callbacks of *service.  Returns NULL and leaves *service alone if
- * the log has no lines for connections, or there is no memory, which is logged.
- * The result lives as long as the process.
+ * Wrap the callbacks of *service.  Returns NULL if the log has no lines for
+ * connections, or there is no memory, which is logged.  The result lives as
+ * long as the process.
  */
 struct access_log *access_log_new(struct weir_service *service);
 

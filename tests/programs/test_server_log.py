@@ -536,11 +536,19 @@ class AccessLog(TestCase):
                 self.assertEqual(len(self.access_lines(server)), expected)
 
     def test_off_writes_none(self):
-        with Server("echo@127.0.0.1:0", "--access-log", "off") as server:
+        path = self.folder() + "/rules"
+        with open(path, "w") as file:
+            file.write("deny 127.0.0.0/8\n")
+        with Server("echo@127.0.0.1:0", "echo@unix:" + path + ".socket",
+                    "--access-log", "off", "--access", path) as server:
             with server.connect() as sock:
+                self.assertEqual(read_all(sock), b"")
+            with server.connect(1) as sock:
                 self.ask(sock)
-            self.assertEqual(server.stop()[1]["completed"], 1)
-            self.assertNotRegex(server.err.rest(), rb"time=|info connection")
+            counts = server.stop()[1]
+            self.assertEqual((counts["completed"], counts["refused"]), (1, 1))
+            self.assertNotRegex(server.err.rest(),
+                                rb"time=|info connection|refused:")
 
     def test_lines_left_out_are_counted_and_hold_nobody(self):
         clients = 3000
