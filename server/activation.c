@@ -142,12 +142,20 @@ static struct passed *find_passed(const char *name, size_t *at)
 	return NULL;
 }
 
-static void take_number(const struct listener *l)
+/* False: another listener has it. */
+static bool take_number(const struct listener *l)
 {
-	for (size_t i = 0; i < passed.count; i++)
-		if (l->kind == WEIR_ADDRESS_FD &&
-		    atoi(l->where + strlen("fd:")) == FIRST_FD + (int)i)
-			passed.all[i].is_taken = true;
+	for (size_t i = 0; i < passed.count; i++) {
+		struct passed *p = &passed.all[i];
+
+		if (l->kind != WEIR_ADDRESS_FD || l->is_named ||
+		    atoi(l->where + strlen("fd:")) != FIRST_FD + (int)i)
+			continue;
+		if (p->is_taken)
+			return false;
+		p->is_taken = true;
+	}
+	return true;
 }
 
 static bool append_named(struct listeners *ret, struct listener l)
@@ -169,7 +177,7 @@ static bool append_named(struct listeners *ret, struct listener l)
 	return is_found;
 }
 
-/* False: fd:NAME, and no such socket is passed. */
+/* False: no such socket is passed, or another listener has it. */
 static bool find_socket(struct listener *l, const char *name)
 {
 	struct passed *p;
@@ -181,10 +189,8 @@ static bool find_socket(struct listener *l, const char *name)
 	/* Two listeners on port 0 have the same name. */
 	while ((p = find_passed(l->name, &at)) && p->is_taken)
 		;
-	if (!p) {
-		take_number(l);
-		return !l->is_named;
-	}
+	if (!p)
+		return !l->is_named && take_number(l);
 	p->is_taken = true;
 	l->where = p->where;
 	l->kind = WEIR_ADDRESS_FD;
@@ -212,17 +218,30 @@ static void name_socket(char *name, const char *where)
 		 all + (len > FD_NAME_ROOM - 2 ? len - (FD_NAME_ROOM - 2) : 0));
 }
 
+static void report_option(const struct listener *l)
+{
+	char what[64];
+	size_t at = 0;
+
+	snprintf(what, sizeof(what), "%s: cannot listen on", l->spec);
+	if (l->is_named && !find_passed(l->name, &at))
+		report_passed(what, l->where);
+	else
+		cli_error("%s '%s': another listener has that socket; each "
+			  "listener needs its own",
+			  what, l->where);
+}
+
 bool activation_apply_option(struct listener *l)
 {
-	char all[1024], name[FD_NAME_ROOM], what[64];
+	char all[1024], name[FD_NAME_ROOM];
 	bool is_good;
 
 	snprintf(all, sizeof(all), "%s@%s", l->spec, l->where);
 	name_socket(name, all);
 	is_good = find_socket(l, name);
-	snprintf(what, sizeof(what), "%s: cannot listen on", l->spec);
 	if (!is_good)
-		report_passed(what, l->where);
+		report_option(l);
 	return is_good;
 }
 

@@ -112,6 +112,15 @@ class Names(Base):
                      ("--agent", "fd:a", "echo@fd:a")):
             self.check_usage(self.refused(self.listeners(1), "a", *args),
                              "weir-server", args[0], "given twice")
+        for args in (("--status", "fd:3", "echo@fd:a"),
+                     ("--status", "fd:a", "echo@fd:3"),
+                     ("--agent", "fd:3", "echo@fd:a"),
+                     ("--agent", "fd:3", "--status", "fd:a", "echo@127.0.0.1:0"),
+                     ("--agent", "fd:a", "--status", "fd:3",
+                      "echo@127.0.0.1:0")):
+            self.check_usage(self.refused(self.listeners(1), "a", *args),
+                             "weir-server", "%s: cannot listen on '%s'" %
+                             args[:2], "another listener has that socket")
 
     def test_no_program_inherits_them(self):
         sockets = self.listeners(2)
