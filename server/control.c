@@ -303,7 +303,8 @@ static int ready(weir_conn *c, const char *arg, bool is_json)
 static const struct request {
 	const char *name;
 	int (*answer)(weir_conn *c, const char *arg, bool is_json);
-	bool may_have_arg, may_be_json;
+	bool may_have_arg;
+	bool only_prints; /* has --json; is about this process */
 } requests[] = {
 	{ "drain", drain, false, false },
 	{ "reload", reload, false, false },
@@ -334,13 +335,16 @@ static int answer(weir_conn *c, char *line)
 		return reply_error(c, "unknown request; see weir-server ctl "
 				      "--help");
 	while ((word = strsep(&line, " ")))
-		if (strcmp(word, "--json") == 0 && r->may_be_json)
+		if (strcmp(word, "--json") == 0 && r->only_prints)
 			is_json = true;
 		else if (!arg && r->may_have_arg)
 			arg = word;
 		else
 			return reply_error(c, "the request takes no such "
 					      "argument");
+	/* The connection is older than the upgrade. */
+	if (upgrade_has_successor() && !r->only_prints)
+		return reply_error(c, "another process serves now; ask again");
 	return r->answer(c, arg, is_json);
 }
 

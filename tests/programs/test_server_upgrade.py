@@ -559,6 +559,32 @@ class Upgrade(Base):
             self.assertEqual(server.process.wait(LONG), 0)
             self.end_last(server)
 
+    def late_reply(self, server, request):
+        """Of the old process, if it has accepted the connection before an
+        upgrade; b"" if the upgrade took longer than it waits for a request."""
+        with server.connect() as client:
+            stuff(client, server)  # so that it goes on
+            with connect("unix:" + self.where + "/control") as control:
+                # The answer to another one comes after the accept of this.
+                self.assertEqual(self.ctl("ready").returncode, 0)
+                self.upgrade()
+                with contextlib.suppress(ConnectionError):
+                    control.sendall(request)
+                    return read_all(control)
+        return b""
+
+    def test_who_has_connected_before_is_told_to_ask_again(self):
+        for request in b"ready\n", b"drain\n", b"log-level debug\n":
+            def reply():
+                with self.serve("-t", "never", "echo@127.0.0.1:0") as server:
+                    said = self.late_reply(server, request)
+                    self.assertEqual(server.process.wait(LONG), 0)
+                    self.end_last(server)
+                return said
+            self.assertEqual(until(reply, "a reply in time"),
+                             b"error another process serves now; ask again\n"
+                             b"end\n")
+
     def test_a_balancer_is_not_told_of_a_new_server(self):
         with self.serve("--agent", "127.0.0.1:0",
                         "echo@127.0.0.1:0") as server:
