@@ -156,7 +156,8 @@ static bool read_again_locked(char *why, size_t cap)
 	cli_redirect_errors(why, cap);
 	status = options_parse(&fresh, reloaded.argc, reloaded.argv);
 	cli_redirect_errors(NULL, 0);
-	if (!fresh.has_workers) /* what the machine has may have changed */
+	/* What the machine has may have changed. */
+	if (!fresh.has_workers && !reloaded.now.has_workers)
 		fresh.config.workers = reloaded.now.config.workers;
 	if (status >= 0 || !apply_options_locked(&fresh, why, cap)) {
 		options_fini(&fresh);

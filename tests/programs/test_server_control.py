@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -364,6 +365,16 @@ class Reload(Base):
             self.assertIn("cannot read", self.refused("reload"))
             self.assertEqual(self.stats()["queue_length"], "50")
             server.logs(rb" warning not reloaded: --workers cannot change")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_an_option_that_is_fixed_cannot_be_left_out_either(self):
+        check = run("WEIR_SERVER", "--check").stdout
+        preset = int(re.match(rb"workers (\d+)\n", check)[1])
+        self.configure("workers = %d\n" % (preset + 1))
+        with self.serve("--config", self.config) as server:
+            self.configure("")
+            self.assertIn("--workers cannot change", self.refused("reload"))
+            self.assertEqual(self.stats()["workers"], str(preset + 1))
             self.assertEqual(server.stop()[0], 0)
 
     def writer(self):
