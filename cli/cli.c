@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include "text.h"
 
 #define OPTIONS_MAX 96
+#define ERROR_MOST  (PATH_MAX + 1024) /* a path may be in it */
 
 static const char *program_name = "weir";
 static bool dies_of_sigpipe; /* it was not ignored at the start */
@@ -61,7 +63,7 @@ const char *cli_last_error(void)
 
 void cli_error(const char *format, ...)
 {
-	char raw[1024], line[4096];
+	char raw[ERROR_MOST], line[2 * ERROR_MOST];
 	size_t len;
 	va_list ap;
 

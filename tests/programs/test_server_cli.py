@@ -243,6 +243,9 @@ class BadUsage(TestCase):
         for path in ("/nonexistent/pid", self.folder()):
             self.check_usage(usage("reply@127.0.0.1:0", "--pid-file", path),
                              "weir-server", "--pid-file", "'%s'" % path)
+        path = "/nonexistent" + 1000 * "/x"
+        self.check_usage(usage("reply@127.0.0.1:0", "--pid-file", path),
+                         "weir-server", "'%s': No such file" % path)
 
 
 class Answers(TestCase):
