@@ -13,7 +13,7 @@ import tempfile
 import threading
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
-                      at_once, in_time, is_stopped, main, program, read_all,
+                      at_once, freeze, in_time, main, program, read_all,
                       read_exactly, read_pieces, reset, run, until)
 
 PROMPT = b">> "
@@ -626,8 +626,7 @@ class OnATerminal(TestCase):
                 user.expect(PROMPT)
                 user.type(b"hello")
                 user.expect(b"hello")
-                os.kill(user.pid, signal.SIGSTOP)
-                until(lambda: is_stopped(user.pid), "the stop")
+                freeze(user.pid)
                 peer.says(b"hi\n")
                 user.type(b"\n")
                 os.kill(user.pid, signal.SIGCONT)

@@ -23,8 +23,9 @@ import types
 import unittest
 
 from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
-                      connect, is_alive, main, passing, program, read_all,
-                      read_exactly, run, shared_libraries, stuff, until)
+                      connect, freeze, is_alive, main, passing, program,
+                      read_all, read_exactly, run, shared_libraries, stuff,
+                      until)
 
 LONG = 3 * DEADLINE  # more than an upgrade may take
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
@@ -663,6 +664,7 @@ FILES = {
 LISTENER = """
 import contextlib, os, signal, socket, sys, time
 if os.fork():  # this one may be ended
+    os.closerange(0, 3)
     signal.pause()
 here = socket.socket(fileno=int(os.environ["WEIR_PREDECESSOR"]))
 said = b""
@@ -734,7 +736,7 @@ class Stop(Base):
             until(lambda: server.out.data.count(b"ready\n") == 2,
                   "a successor that serves")
             pid = int(re.findall(rb"^pid (\d+)$", server.out.data, re.M)[1])
-            server.process.send_signal(signal.SIGSTOP)
+            freeze(server.pid)
             try:
                 client = server.connect()
                 stuff(client, types.SimpleNamespace(pid=pid))
@@ -775,7 +777,7 @@ class Stop(Base):
         """The second signal is taken while the old one has a client, too."""
         with self.successor_with_client("-t", "never") as (server, pid, client):
             with contextlib.ExitStack() as stack:
-                os.kill(pid, signal.SIGSTOP)
+                freeze(pid)
                 try:
                     other = stack.enter_context(server.connect())
                     stuff(other, server)

@@ -16,7 +16,7 @@ import threading
 
 import documents
 from weirtest import (DEADLINE, Server, Terminal, TestCase, built_with,
-                      connect, is_stopped, main, read_all, read_exactly,
+                      connect, freeze, main, read_all, read_exactly,
                       read_pieces, reset, until)
 
 WAIT = b"Please wait, somebody else is talking.\n"
@@ -654,8 +654,7 @@ class AtAConsole(TestCase):
         sock = self.enter(terminal)
         terminal.type(b"half a ")
         terminal.expect(b"half a ")
-        os.kill(terminal.pid, signal.SIGSTOP)
-        until(lambda: is_stopped(terminal.pid), "the stop")
+        freeze(terminal.pid)
         # What a shell does, so that it can be used meanwhile.
         terminal.set_canonical()
         os.kill(terminal.pid, signal.SIGCONT)

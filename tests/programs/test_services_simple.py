@@ -12,8 +12,8 @@ import threading
 import time
 
 import documents
-from weirtest import (DEADLINE, Server, TestCase, connect_soon, full_pipe,
-                      is_stopped, main, read_all, read_exactly, reset, until)
+from weirtest import (DEADLINE, Server, TestCase, connect_soon, freeze,
+                      full_pipe, main, read_all, read_exactly, reset, until)
 
 PERIOD = 95 * 74  # of the generated characters
 
@@ -236,8 +236,7 @@ class Chargen(Base):
 
     def test_an_end_that_was_there_before_us_gets_a_piece_too(self):
         with Server("chargen@127.0.0.1:0") as server:
-            os.kill(server.pid, signal.SIGSTOP)
-            until(lambda: is_stopped(server.pid), "the stop")
+            freeze(server.pid)
             with server.connect() as sock:
                 sock.shutdown(socket.SHUT_WR)
                 os.kill(server.pid, signal.SIGCONT)

@@ -234,8 +234,11 @@ class Pump:
                 self._changed.wait(left)
 
     def rest(self):
-        """Everything up to the end."""
+        """Everything up to the end, which is that of the last process that
+        may write to it."""
         self._thread.join(DEADLINE)
+        if self._thread.is_alive():
+            raise AssertionError("no end after %r" % self.data[-1000:])
         return self.data
 
     def close(self):
@@ -760,13 +763,19 @@ def sleeps(pid):
     return True
 
 
-def is_stopped(pid):
-    """By a signal: all its threads."""
+def is_frozen(pid):
+    """All its threads, which stop one after the other."""
     for path in glob.glob("/proc/%d/task/*/stat" % pid):
         with open(path) as file:
             if file.read().rsplit(")", 1)[1].split()[0] != "T":
                 return False
     return True
+
+
+def freeze(pid):
+    """Until SIGCONT."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: is_frozen(pid), "the process to be stopped")
 
 
 def stuff(sock, server):
