@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -117,17 +118,16 @@ static bool connect_to(const char *where)
 	return false;
 }
 
-static bool notify(const char *message)
+static void notify(const char *message)
 {
 	if (systemd.is_over_here ||
 	    send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
-		return true;
+		return;
 	if (!systemd.has_failed)
 		journal(WEIR_LOG_WARNING,
 			"the service manager takes no messages: %s",
 			strerror(errno));
 	systemd.has_failed = true;
-	return false;
 }
 
 static void notify_fd(const char *message, int fd)
@@ -467,17 +467,24 @@ void systemd_followed(void)
 	systemd.is_followed = true;
 }
 
-bool systemd_hand_over(pid_t successor)
+bool systemd_has_room(void)
+{
+	struct pollfd p = { .fd = systemd.fd, .events = POLLOUT };
+
+	return !systemd.has_thread || poll(&p, 1, SEND_MS) > 0;
+}
+
+void systemd_hand_over(pid_t successor)
 {
 	char text[64];
 
 	if (!systemd.has_thread)
-		return true;
+		return;
 	/* The manager may have ignored what the successor has sent. */
 	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1%s", (long)successor,
 		 systemd.watchdog_ms > 0 ? "\nWATCHDOG=1" : "");
-	systemd.is_over_here = notify(text);
-	return systemd.is_over_here;
+	notify(text);
+	systemd.is_over_here = true;
 }
 
 /* Before systemd_ready(), READY=1 would say that clients are served. */

@@ -42,12 +42,14 @@ void systemd_forget(const char *name);
 /* Store the variables for a successor at to, which has room for two. */
 void systemd_environment(char **to);
 
+/* Whether the manager has room for a message; waits a second for it. */
+bool systemd_has_room(void);
+
 /*
- * A successor serves; what this process says has no meaning from now on.
- * Returns false if the manager has not taken the message: it would end the
- * successor with this process.
+ * A successor serves; what this process says has no meaning from now on.  The
+ * successor is no child of this process.
  */
-bool systemd_hand_over(pid_t successor);
+void systemd_hand_over(pid_t successor);
 
 /* Around a reload.  Any thread. */
 void systemd_reloading(void);

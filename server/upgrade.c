@@ -172,19 +172,14 @@ bool upgrade_has_predecessor(void)
 	return upgrade.predecessor >= 0;
 }
 
-/* False: a stop has begun before. */
-static bool own_listeners_locked(void)
+static void own_listeners_locked(void)
 {
-	bool are_own = true;
-
 	for (int i = 0; i < upgrade.count; i++) {
 		struct offer *o = &upgrade.offers[i];
 
-		if (!o->is_inherited &&
-		    weir_server_own_listener(o->server, o->id) < 0)
-			are_own = false;
+		if (!o->is_inherited)
+			(void)weir_server_own_listener(o->server, o->id);
 	}
-	return are_own;
 }
 
 /* Until the predecessor has said what it does.  False: it keeps the sockets. */
@@ -207,7 +202,7 @@ static void *take_sockets(void *arg)
 
 	pthread_mutex_lock(&upgrade.lock);
 	if (are_ours)
-		(void)own_listeners_locked();
+		own_listeners_locked();
 	else
 		(void)weir_server_stop(upgrade.server, reload_drain_ms());
 	/* Last: upgrade_ready() waits for it, and then a stop may begin. */
@@ -728,6 +723,16 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 }
 
 /*
+ * False: the manager would not learn of the successor, and would end it with
+ * this process.  It is told when the guard has ended: too late to go on here.
+ */
+static bool check_manager(char *why, size_t cap)
+{
+	return systemd_has_room() ||
+	       refuse(why, cap, "the service manager takes no messages");
+}
+
+/*
  * A stop that begins now leaves these sockets to the successor.  False: one has
  * begun before, and treats the others as this server's own.  In a lame duck
  * that is so although weir_server_listener_fd() goes on succeeding.
@@ -746,19 +751,6 @@ static bool give_listeners(struct launch *l, char *why, size_t cap)
 		l->is_given |= !o->is_inherited;
 	}
 	return true;
-}
-
-/*
- * False: the manager would end the successor with this process, and the sockets
- * are this server's own again, if no stop has begun since they were given.
- */
-static bool tell_manager(struct launch *l, char *why, size_t cap)
-{
-	if (systemd_hand_over(l->child))
-		return true;
-	if (own_listeners_locked())
-		l->is_given = false;
-	return refuse(why, cap, "the service manager takes no messages");
 }
 
 static const char *offer_path(const struct offer *o, char *buf, size_t cap)
@@ -842,6 +834,7 @@ static void hand_over(struct launch *l)
 	journal(WEIR_LOG_INFO, "process %ld serves now; this one stops",
 		(long)l->child);
 	upgrade.has_successor = true;
+	systemd_hand_over(l->child);
 	while (!close_listeners() && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 	if (close_listeners())
@@ -878,8 +871,8 @@ static bool launch_locked(char *why, size_t cap)
 		refuse(why, cap, strerror(errno));
 	} else if (start_guard(&l, why, cap)) {
 		is_ready = wait_for_successor(&l, why, cap) &&
-			   give_listeners(&l, why, cap) &&
-			   tell_manager(&l, why, cap);
+			   check_manager(why, cap) &&
+			   give_listeners(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
 	}

@@ -277,6 +277,26 @@ class Upgrade(Base):
                 pass
             until(lambda: not is_alive(pid), "the end of the successor")
 
+    def test_a_service_manager_is_told_of_a_process_that_may_be_its_child(self):
+        """The successor is no descendant of the server any more.  systemd looks
+        at its parent when it takes the message, and never again."""
+        path = self.folder() + "/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(LONG)
+            for _ in range(10):
+                with self.serve(env=dict(self.env,
+                                         NOTIFY_SOCKET=path)) as server:
+                    server.process.send_signal(signal.SIGUSR2)
+                    said = b""
+                    while not said.startswith(b"MAINPID="):
+                        said = manager.recv(4096)
+                    pid = int(said.split()[0][len("MAINPID="):])
+                    ancestors = [parent(pid), parent(parent(pid))]
+                    self.assertNotIn(server.pid, ancestors)
+                    self.assertEqual(server.process.wait(LONG), 0)
+                    self.end_last(server)
+
     def fill(self, manager):
         """Until even a socket that has sent nothing has to wait."""
         sent = 1
