@@ -8,6 +8,7 @@
  * for one direction waits, so it does not delay the other.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "bounds.h"
 #include "conn.h"
@@ -373,10 +374,15 @@ static void set_timeouts(struct weir_conn *c)
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
 }
 
-static bool is_known(const struct weir_relay *relay)
+/* A caller of an earlier version has fewer fields, one of a later has more. */
+static bool copy_counts(struct weir_relay_counts *to,
+			const struct weir_relay_counts *from)
 {
-	return relay->size >= sizeof(*relay) &&
-	       !wr_sets_unknown(relay, relay->size, sizeof(*relay));
+	if (from->size < sizeof(from->size) ||
+	    wr_sets_unknown(from, from->size, sizeof(*to)))
+		return false;
+	memcpy(to, from, wr_min(from->size, sizeof(*to)));
+	return true;
 }
 
 static bool is_usable(const struct weir_conn *c,
@@ -385,31 +391,32 @@ static bool is_usable(const struct weir_conn *c,
 	return c && (c->table == NULL || c == session);
 }
 
-int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
+int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay_counts *counts)
 {
-	struct weir_relay preset = { .size = sizeof(preset) };
+	struct weir_relay_counts known = { .size = sizeof(known) };
 	struct relay r = { .session = wr_conn_session(), .has_moved = true };
 	WR_NO_CANCEL_IF(r.session == NULL);
 	int rc;
 
-	if (relay == NULL)
-		relay = &preset;
 	if (!is_usable(a, r.session) || !is_usable(b, r.session) || a == b ||
-	    !is_known(relay) || relay->idle_ms < WEIR_NEVER)
+	    (counts && !copy_counts(&known, counts)) ||
+	    known.idle_ms < WEIR_NEVER)
 		return -EINVAL;
-	r.idle_ms = relay->idle_ms ? relay->idle_ms
-				   : wr_conn_timeout(a, WR_TMO_IDLE);
+	r.idle_ms =
+		known.idle_ms ? known.idle_ms : wr_conn_timeout(a, WR_TMO_IDLE);
 	if (r.session)
 		r.session->ctx->now = wr_now_ns();
 	set_timeouts(a);
 	set_timeouts(b);
 	begin_receiving_all(&r, a);
 	begin_receiving_all(&r, b);
-	r.ways[0] = (struct way){ a, b, &relay->from_a, false };
-	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
+	r.ways[0] = (struct way){ a, b, &known.from_a, false };
+	r.ways[1] = (struct way){ b, a, &known.from_b, false };
 	set_idle(&r, r.idle_ms);
 	rc = run_relay(&r);
 	tell_peers(&r, rc);
 	set_idle(&r, r.idle_ms);
+	if (counts)
+		memcpy(counts, &known, wr_min(known.size, sizeof(known)));
 	return rc;
 }

@@ -1455,8 +1455,8 @@ WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
 WEIR_API int weir_sleep(int ms);
 
 /* Settings and counts of weir_relay(). */
-struct weir_relay {
-	size_t size;	 /* sizeof(struct weir_relay) */
+struct weir_relay_counts {
+	size_t size;	 /* sizeof(struct weir_relay_counts) */
 	int idle_ms;	 /* longest silence; a time; 0: the idle_ms of a */
 	uint64_t from_a; /* bytes relayed: the call adds to them */
 	uint64_t from_b;
@@ -1475,7 +1475,7 @@ struct weir_relay {
  * know where an answer ends: one with a longer pause in it ends there.
  *
  * It sets first_byte_ms and read_ms of both to WEIR_NEVER, and idle_ms of both
- * to that of relay.  idle_ms counts from the call and from each byte that
+ * to that of counts.  idle_ms counts from the call and from each byte that
  * either peer sends, but not while output is unsent, if write_ms applies to all
  * of it.  write_ms and lifetime_ms of both apply as before, also after the end
  * of an input.
@@ -1487,15 +1487,16 @@ struct weir_relay {
  * cannot mistake a part for the whole, unless the end was sent to it.  After
  * -EINTR the call can be repeated.
  *
- * relay may be NULL: the default of idle_ms, and no counts.  The counts are
- * also set on an error.
+ * counts may be NULL: the default of idle_ms, and no counts.  They are also
+ * set on an error other than -EINVAL.
  *
  * Returns 0; -ETIMEDOUT (a deadline of a or b, also idle_ms); -EINTR,
  * -ESHUTDOWN, -ECANCELED, -ENOSPC, -ENOMEM (as weir_conn_wait()); -ECONNRESET,
  * -EPIPE, -EIO ... (an error of a or b, as of input and output calls); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay);
+WEIR_API int weir_relay(weir_conn *a, weir_conn *b,
+			struct weir_relay_counts *counts);
 
 /* ------------------------------------------------------------- properties */
 

@@ -195,11 +195,11 @@ cat >"$work/tls.cc" <<'TEXT'
 
 int main()
 {
-	weir_tls_config config = {};
+	weir_tls_config config;
 	char why[200] = "";
 	weir_tls *tls;
 
-	config.size = sizeof config;
+	weir_tls_config_init(&config, sizeof config);
 	config.name = "a.example";
 	if (weir_tls_new_client(&tls, &config, why, sizeof why) < 0)
 		return 1;

@@ -105,6 +105,14 @@ static int copy_strings(struct weir_tls_config *c)
 	return rc;
 }
 
+void weir_tls_config_init(struct weir_tls_config *c, size_t size)
+{
+	if (c == NULL || size < sizeof(c->size))
+		return;
+	memset(c, 0, size);
+	c->size = size;
+}
+
 static int copy_config(struct weir_tls_config *to,
 		       const struct weir_tls_config *from,
 		       const struct tls_why *why)

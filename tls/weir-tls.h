@@ -81,7 +81,7 @@ struct weir_tls_config {
 	const char *ciphersuites; /* of TLS 1.3, as in OpenSSL; NULL: its own */
 };
 
-/* For C and C++20, as WEIR_CONFIG(). */
+/* For C and C++20, as WEIR_CONFIG(); C++17 has weir_tls_config_init(). */
 #if !defined(__cplusplus)
 #define WEIR_TLS(...)                                                          \
 	(&(struct weir_tls_config){ .size = sizeof(struct weir_tls_config),    \
@@ -105,6 +105,13 @@ WEIR_API int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,
 WEIR_API int weir_tls_new_client(weir_tls **ret,
 				 const struct weir_tls_config *config,
 				 char *why, size_t cap);
+
+/*
+ * Fill *c with the defaults; size is its sizeof.
+ *
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API void weir_tls_config_init(struct weir_tls_config *c, size_t size);
 
 /*
  * Add another certificate to a context of a server, before the context is used.

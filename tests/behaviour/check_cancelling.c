@@ -251,7 +251,8 @@ static void detach_and_free(weir_conn *c)
 
 static void relay_in_silence(const char *where)
 {
-	struct weir_relay relay = { .size = sizeof(relay), .idle_ms = 1 };
+	struct weir_relay_counts relay = { .size = sizeof(relay),
+					   .idle_ms = 1 };
 	weir_conn *a, *b;
 
 	DOES(weir_dial(&a, where, 0));

@@ -15,7 +15,7 @@ struct plan {
 	struct server *server;
 	char where[160]; /* of the relay */
 	int idle_ms;
-	struct weir_relay relay;
+	struct weir_relay_counts relay;
 	weir_ref *_Atomic client;
 	_Atomic int interruptions;
 	_Atomic int result;
@@ -34,8 +34,8 @@ static int relay_to(weir_conn *c, void *arg)
 		atomic_store(&p->is_over, true);
 		return rc;
 	}
-	p->relay = (struct weir_relay){ .size = sizeof(p->relay),
-					.idle_ms = p->idle_ms };
+	p->relay = (struct weir_relay_counts){ .size = sizeof(p->relay),
+					       .idle_ms = p->idle_ms };
 	client = weir_conn_ref(c);
 	atomic_store(&p->client, client);
 	while ((rc = weir_relay(c, upstream, &p->relay)) == -EINTR)
@@ -466,7 +466,7 @@ END_TEST
 
 /* As of a later version, with a field more. */
 struct later_relay {
-	struct weir_relay known;
+	struct weir_relay_counts known;
 	uint64_t added;
 };
 
@@ -490,11 +490,65 @@ START_TEST(a_structure_of_a_later_version_is_relayed_if_nothing_new_is_set)
 }
 END_TEST
 
+static void relay_nothing(const struct server *s,
+			  struct weir_relay_counts *counts)
+{
+	weir_conn *a, *b;
+
+	ck_assert_int_eq(weir_dial(&a, s->address, 0), 0);
+	ck_assert_int_eq(weir_dial(&b, s->address, 0), 0);
+	ck_assert_int_eq(weir_conn_shutdown(a, SHUT_RD), 0);
+	ck_assert_int_eq(weir_conn_shutdown(b, SHUT_RD), 0);
+	ck_assert_int_eq(weir_relay(a, b, counts), 0);
+	weir_conn_free(a);
+	weir_conn_free(b);
+}
+
+START_TEST(a_structure_of_an_earlier_version_has_its_fields_alone)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct weir_relay_counts few = { .from_a = 7, .from_b = 8 };
+
+	few.size = offsetof(struct weir_relay_counts, from_a);
+	few.idle_ms = 1000;
+	relay_nothing(s, &few);
+	few.size = sizeof(few.size);
+	few.idle_ms = -2; /* it is not read */
+	relay_nothing(s, &few);
+	ck_assert_uint_eq(few.from_a, 7);
+	ck_assert_uint_eq(few.from_b, 8);
+	ck_assert_int_eq(few.idle_ms, -2);
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_structure_without_its_last_count_has_the_first)
+{
+	struct weir_relay_counts few = { .from_a = 7, .from_b = 8 };
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	weir_conn *a, *b;
+
+	few.size = offsetof(struct weir_relay_counts, from_b);
+	ck_assert_int_eq(weir_dial(&a, s->address, 0), 0);
+	ck_assert_int_eq(weir_dial(&b, s->address, 0), 0);
+	ck_assert_int_eq(weir_conn_printf(a, "hello\n"), 0);
+	ck_assert_int_eq(weir_conn_shutdown(a, SHUT_WR), 0);
+	ck_assert_int_eq(weir_conn_shutdown(b, SHUT_RD), 0);
+	ck_assert_int_eq(weir_relay(a, b, &few), 0);
+	ck_assert_uint_eq(few.from_a, 7 + 6);
+	ck_assert_uint_eq(few.from_b, 8);
+	weir_conn_free(a);
+	weir_conn_free(b);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(what_cannot_be_relayed_is_refused)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	struct weir_relay odd = { .size = 1 },
-			  negative = { .size = sizeof(odd), .idle_ms = -2 };
+	struct weir_relay_counts odd = { .size = 1 },
+				 negative = { .size = sizeof(odd),
+					      .idle_ms = -2 };
 	weir_conn *a, *b;
 
 	ck_assert_int_eq(weir_dial(&a, s->address, 0), 0);
@@ -522,7 +576,7 @@ struct ends {
 	int write_ms;	 /* of both; 0: none */
 	int buffer;	 /* SO_SNDBUF of both; 0: as it is */
 	struct gate *gate; /* before the relay; NULL */
-	struct weir_relay relay;
+	struct weir_relay_counts relay;
 	weir_ref *_Atomic ref; /* to the session */
 	weir_ref *_Atomic upstream_ref;
 	_Atomic int result;
@@ -1401,6 +1455,8 @@ int main(void)
 		a_peer_that_takes_no_more_ends_the_relay,
 		what_cannot_be_relayed_is_refused,
 		a_structure_of_a_later_version_is_relayed_if_nothing_new_is_set,
+		a_structure_of_an_earlier_version_has_its_fields_alone,
+		a_structure_without_its_last_count_has_the_first,
 		a_peer_that_takes_bytes_slowly_lives,
 		each_deadline_ends_a_relay_in_each_state,
 		output_that_a_relay_has_left_is_not_cut_off_by_an_end,

@@ -231,7 +231,7 @@ static ssize_t ask_for_each(weir_conn *c, weir_conn *up)
 
 static ssize_t relay_bytes(weir_conn *c, weir_conn *up)
 {
-	struct weir_relay relay = { .size = sizeof(relay) };
+	struct weir_relay_counts relay = { .size = sizeof(relay) };
 	ssize_t n;
 
 	if (life.is_hasty)

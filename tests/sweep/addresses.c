@@ -261,8 +261,9 @@ void sweep_spawn(void)
 static int relay_on(weir_conn *c, void *arg)
 {
 	struct env *st = arg;
-	struct weir_relay relay = { .size = sizeof(relay),
-				    .idle_ms = RELAY_IDLE_MS * slowness() };
+	struct weir_relay_counts relay = { .size = sizeof(relay),
+					   .idle_ms =
+						   RELAY_IDLE_MS * slowness() };
 	weir_conn *upstream = NULL;
 	int rc = weir_dial(&upstream, st->address, dial_limit_ms());
 

@@ -225,6 +225,32 @@ START_TEST(what_is_not_as_expected_is_told_in_a_line)
 }
 END_TEST
 
+/* Of a caller with an earlier or a later header, too. */
+START_TEST(a_configuration_begins_with_the_defaults)
+{
+	struct {
+		struct weir_tls_config known;
+		char later[16];
+	} wide;
+	struct weir_tls_config few = { .ciphers = "stays" };
+	weir_tls *tls;
+
+	memset(&wide, 0xaa, sizeof(wide));
+	weir_tls_config_init(&wide.known, sizeof(wide));
+	ck_assert_uint_eq(wide.known.size, sizeof(wide));
+	for (size_t i = 0; i < sizeof(wide.later); i++)
+		ck_assert_int_eq(wide.later[i], 0);
+	wide.known.name = "a.example";
+	ck_assert_int_eq(weir_tls_new_client(&tls, &wide.known, NULL, 0), 0);
+	weir_tls_free(tls);
+	weir_tls_config_init(&few, offsetof(struct weir_tls_config, ciphers));
+	ck_assert_str_eq(few.ciphers, "stays");
+	ck_assert_int_eq(weir_tls_new_client(&tls, &few, NULL, 0), 0);
+	weir_tls_free(tls);
+	weir_tls_config_init(NULL, 100);
+}
+END_TEST
+
 static char reason[256];
 
 static void expect_line(int got, int rc)
@@ -1336,9 +1362,12 @@ static struct server *uncancelled;
 
 static weir_tls *make_contexts(void)
 {
+	struct weir_tls_config config;
 	weir_tls *tls, *other;
 	char why[256], buf[256];
 
+	DOES((weir_tls_config_init(&config, sizeof(config)), 0));
+	GIVES(-EINVAL, weir_tls_new(&other, &config, why, sizeof(why)));
 	DOES(weir_tls_new(&tls,
 			  WEIR_TLS(.certificate = tls_file("a.pem"),
 				   .key = tls_file("a.key"),
@@ -1410,7 +1439,8 @@ int main(void)
 		"tls_trust", what_is_wrong_with_a_file_is_told_in_a_line,
 		what_is_not_as_expected_is_told_in_a_line,
 		the_error_of_a_file_is_not_that_of_an_earlier_call,
-		odd_calls_are_refused, names_of_a_client_have_no_control_bytes,
+		a_configuration_begins_with_the_defaults, odd_calls_are_refused,
+		names_of_a_client_have_no_control_bytes,
 		a_client_is_shown_the_certificate_that_it_asks_for,
 		a_listener_takes_another_certificate_while_it_serves,
 		a_protocol_is_agreed_on_or_the_handshake_fails,

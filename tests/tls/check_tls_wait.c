@@ -216,7 +216,7 @@ END_TEST
 /* OpenSSL runs on the stack of the session. */
 static int relay_to_tls(weir_conn *c, void *arg)
 {
-	struct weir_relay relay = { .size = sizeof(relay) };
+	struct weir_relay_counts relay = { .size = sizeof(relay) };
 	weir_conn *back = dial(arg);
 	int rc = weir_relay(c, back, &relay);
 

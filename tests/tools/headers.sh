@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # weir.h alone is a whole program text in C11, C17, C++17 and C++20, its macros
-# included (in C++ from C++20 on); each header of the library compiles alone;
+# included (in C++ from C++20 on), without a warning, also of names that hide
+# others; each header of the library compiles alone;
 # each public function says which threads may call it and since when.  Skipped,
 # after the C part, where there is no C++ compiler.
 
 cd "$(dirname "$0")/../.." || exit 99
 CC=${CC:-cc} CXX=${CXX:-c++}
-warn='-Wall -Wextra -pedantic -Werror'
+warn='-Wall -Wextra -Wshadow -pedantic -Werror'
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 rc=0
@@ -115,9 +116,9 @@ int start(weir_tls **tls, weir_service *service);
 
 int start(weir_tls **tls, weir_service *service)
 {
-	weir_tls_config config = {};
+	weir_tls_config config;
 
-	config.size = sizeof config;
+	weir_tls_config_init(&config, sizeof config);
 	config.certificate = "server.pem";
 	return weir_tls_new(tls, &config, nullptr, 0) < 0
 		       ? -1

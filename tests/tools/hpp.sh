@@ -7,7 +7,7 @@
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 CXX=${CXX:-c++}
-warn='-Wall -Wextra -pedantic -Werror'
+warn='-Wall -Wextra -Wshadow -pedantic -Werror'
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 rc=0
