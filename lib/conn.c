@@ -391,7 +391,14 @@ static weir_closed *close_callback(const struct weir_conn *c)
 
 bool wr_conn_has_close_callbacks(const struct weir_conn *c)
 {
-	return c->drop || close_callback(c);
+	return c->drop || c->is_spawned || close_callback(c);
+}
+
+/* Last: the data of the session may use it. */
+static void drop_argument(struct weir_conn *c)
+{
+	if (c->is_spawned && wr_conn_dialled(c)->drop)
+		wr_conn_dialled(c)->drop(c->service->set.arg);
 }
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
@@ -401,6 +408,7 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 	if (closed)
 		closed(c, c->service->set.arg);
 	wr_conn_drop_data(c); /* after `closed`, which may set it */
+	drop_argument(c);
 }
 
 /* The lock: other threads cut it, and shut its output down. */

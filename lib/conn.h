@@ -262,6 +262,7 @@ struct weir_conn {
 struct wr_dialled {
 	struct wr_service service;
 	struct wr_connect *connect; /* NULL: connected */
+	void (*drop)(void *arg);    /* of a spawned session; or NULL */
 };
 
 /* One of weir_dial(). */
@@ -311,10 +312,11 @@ static inline uint64_t wr_conn_key(const struct weir_conn *c)
 /* Added to the key of a descriptor that it waits for besides its own. */
 #define WR_KEY_OTHER (UINT64_C(1) << 63)
 
-static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
+/* Of a connection with c->is_dialled. */
+static inline struct wr_dialled *wr_conn_dialled(const struct weir_conn *c)
 {
-	return wr_container_of(c->service, const struct wr_dialled, service)
-		->connect;
+	return wr_container_of((void *)(uintptr_t)c->service, struct wr_dialled,
+			       service);
 }
 
 /* ------------------------------------------------------------------- conn */

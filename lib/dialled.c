@@ -16,12 +16,6 @@
 #include "poller.h"
 #include "sys.h"
 
-static struct wr_dialled *dialled_of(const struct weir_conn *c)
-{
-	return wr_container_of((void *)(uintptr_t)c->service, struct wr_dialled,
-			       service);
-}
-
 static void free_dialled(struct wr_dialled *d)
 {
 	wr_service_fini(&d->service);
@@ -192,7 +186,18 @@ static void keep_until_start_locked(struct wr_table *t, struct weir_conn *c)
 	*last = &c->node;
 }
 
-int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
+static struct weir_conn *take_early_locked(struct wr_table *t)
+{
+	struct wr_node *n = t->early;
+
+	if (n == NULL)
+		return NULL;
+	t->early = n->next;
+	return wr_container_of(n, struct weir_conn, node);
+}
+
+int wr_dialled_spawn(struct wr_core *core, weir_ref **ret, weir_handler *fn,
+		     void *arg, void (*drop)(void *arg))
 {
 	const struct weir_service service = { .size = sizeof(service),
 					      .session = fn,
@@ -207,6 +212,7 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 
 	if (rc < 0)
 		return rc;
+	d->drop = drop;
 	wr_word_lock(&table->lock);
 	rc = take_slot_locked(core, &c, -1, d);
 	if (rc == 0) {
@@ -214,6 +220,8 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 		c->is_spawned = true;
 		c->in.end = WR_IN_EOF;
 		c->out.end = WR_OUT_SHUT;
+		if (ret)
+			*ret = weir_conn_ref(c);
 		if (table->gate == WR_GATE_NEW)
 			keep_until_start_locked(table, c);
 		else
@@ -228,17 +236,41 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 void wr_dialled_start(struct wr_core *core)
 {
 	struct wr_table *table = core->table;
+	struct weir_conn *c;
 
 	wr_word_lock(&table->lock);
 	if (table->gate == WR_GATE_NEW)
 		table->gate = WR_GATE_OPEN;
-	while (table->gate == WR_GATE_OPEN && table->early) {
-		struct wr_node *n = table->early;
-
-		table->early = n->next;
-		submit(wr_container_of(n, struct weir_conn, node));
-	}
+	while (table->gate == WR_GATE_OPEN && (c = take_early_locked(table)))
+		submit(c);
 	wr_word_unlock(&table->lock);
+}
+
+static struct weir_conn *take_early(struct wr_table *t)
+{
+	struct weir_conn *c;
+
+	wr_word_lock(&t->lock);
+	t->gate = WR_GATE_SHUT;
+	c = take_early_locked(t);
+	wr_word_unlock(&t->lock);
+	return c;
+}
+
+/* A reference to it may remain. */
+void wr_dialled_end_early(struct wr_core *core)
+{
+	struct wr_stats *stats = wr_core_foreign_stats(core);
+	struct weir_conn *c;
+
+	while ((c = take_early(core->table))) {
+		wr_conn_move(c, stats, WR_CONN_READY);
+		wr_conn_move(c, stats, WR_CONN_RUNNING);
+		wr_conn_begin_close(c);
+		c->cause = WEIR_END_CUT;
+		wr_conn_run_close_callbacks(c);
+		wr_conn_close_and_count(c, stats, WR_OUTCOME_CUT);
+	}
 }
 
 static void set_connected(struct weir_conn *c, int fd,
@@ -260,7 +292,7 @@ static void set_connected(struct weir_conn *c, int fd,
 
 int wr_dialled_connect(struct weir_conn *c)
 {
-	struct wr_dialled *d = dialled_of(c);
+	struct wr_dialled *d = wr_conn_dialled(c);
 	int rc = wr_connect_step(d->connect, c->ctx->now);
 
 	if (rc < 0)
@@ -273,7 +305,7 @@ int wr_dialled_connect(struct weir_conn *c)
 
 void wr_dialled_give_up(struct weir_conn *c)
 {
-	struct wr_dialled *d = dialled_of(c);
+	struct wr_dialled *d = wr_conn_dialled(c);
 
 	wr_word_lock(&c->lock);
 	c->is_connecting = false;

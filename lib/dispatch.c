@@ -1387,7 +1387,7 @@ static enum step go_on_connecting(struct weir_conn *c)
 	c->ctx->now = wr_now_ns();
 	rc = wr_dialled_connect(c);
 	if (rc == -EINPROGRESS) {
-		at = wr_connect_next_at(wr_conn_connect(c));
+		at = wr_connect_next_at(wr_conn_dialled(c)->connect);
 		return at > c->ctx->now ? park_until(c, at) : STEP_ON;
 	}
 	if (note_error(c, rc) < 0)

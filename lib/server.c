@@ -68,6 +68,7 @@ static void unref(void *arg)
 
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
+	wr_dialled_end_early(&s->core);
 	wr_sys_close(s->signals);
 	wr_acceptor_fini(&s->acceptor);
 	wr_pool_fini(&s->pool);
@@ -319,6 +320,7 @@ static void undo_start(weir_server *s)
 	(void)wr_server_timers_close(core->timers);
 	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
+	wr_dialled_end_early(core);
 	wr_fence_request_all(&s->acceptor.accept);
 	wr_accept_close_listeners(&s->acceptor.accept);
 	wr_stop_end(&s->acceptor.stop);
@@ -713,11 +715,13 @@ int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 	return s ? wr_dialled_adopt(&s->core, ret, fd, service) : -EINVAL;
 }
 
-int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg)
+int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler *fn,
+		      void *arg, void (*drop)(void *arg))
 {
 	WR_NO_CANCEL();
 
-	return s && fn ? wr_dialled_spawn(&s->core, fn, arg) : -EINVAL;
+	return s && fn ? wr_dialled_spawn(&s->core, ret, fn, arg, drop)
+		       : -EINVAL;
 }
 
 int weir_server_configure(weir_server *s, const struct weir_config *config)

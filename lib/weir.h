@@ -1027,8 +1027,15 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * open, or a job after the start.  It has a stack of 256 KiB.  A session that
  * is spawned before the start of the server begins with it.
  *
+ * If drop is not NULL, it is called with arg once, at the end of the session,
+ * and also if fn has never run: the session was closed or cut before it began,
+ * there was no memory for its stack, or the server was never started.  It runs
+ * on a worker, as `closed` does; without a start it runs in weir_server_start()
+ * or weir_server_free().  If the call fails, drop is not called.
+ *
  * The connection that fn gets has no socket: input calls and weir_conn_flush()
- * return 0, other output calls -EPIPE.  weir_conn_ref() of it lets other
+ * return 0, other output calls -EPIPE.  If ret is not NULL, *ret gets a
+ * reference to it, which the caller gives up with weir_unref(): it lets other
  * threads wake, close and cancel the session.  weir_conn_server(),
  * weir_conn_set_timer() and data work, too.
  *
@@ -1041,7 +1048,8 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * Returns 0; -EINVAL; -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg);
+WEIR_API int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler *fn,
+			       void *arg, void (*drop)(void *arg));
 
 /*
  * Make a timer: fn is called with arg after ms (0: at once; WEIR_NEVER: not

@@ -22,8 +22,8 @@
  *
  * Threads.  weir.h and docs/THREADING.md apply to each call.  Several workers
  * call the same callable at once, for different connections.  It lives as long
- * as the server, and that of a dialled or adopted connection until the
- * connection ends.
+ * as the server, and that of a connection that the program dials, adopts or
+ * spawns until the connection ends.
  */
 #ifndef WEIR_HPP
 #define WEIR_HPP
@@ -516,13 +516,17 @@ struct spawned {
 
 	static int call(weir_conn *c, void *arg) noexcept
 	{
-		std::unique_ptr<spawned> self(static_cast<spawned *>(arg));
+		auto *self = static_cast<spawned *>(arg);
 
-		return guard(self->to, weir_conn_id(c), [&] {
+		return guard(self->to, weir_conn_id(c), [=] {
 			conn view(c);
 
 			return self->fn(view);
 		});
+	}
+	static void drop(void *arg) noexcept
+	{
+		delete static_cast<spawned *>(arg);
 	}
 };
 
@@ -708,15 +712,18 @@ public:
 						timeout_ms, with);
 		});
 	}
-	/* The callable is freed by the session; if none begins, it is not. */
-	void spawn(handler fn)
+	/* The callable is freed at the end, also if it was never called. */
+	weir::ref spawn(handler fn)
 	{
 		auto kept = std::unique_ptr<detail::spawned>(
 			new detail::spawned{ std::move(fn), state->log });
+		weir_ref *r = nullptr;
 
-		check(weir_server_spawn(s, detail::spawned::call, kept.get()),
+		check(weir_server_spawn(s, &r, detail::spawned::call,
+					kept.get(), detail::spawned::drop),
 		      "spawn");
 		(void)kept.release();
+		return weir::ref(r);
 	}
 	weir::ref adopt(int fd, service what)
 	{

@@ -171,7 +171,7 @@ static void calls_of_a_server(weir_server *s, const struct weir_config *config,
 			      sizeof(struct weir_conn_info)));
 	DOES(weir_server_fd(s));
 	DOES(weir_server_is_draining(s));
-	DOES(weir_server_spawn(s, discard, NULL));
+	DOES(weir_server_spawn(s, NULL, discard, NULL, NULL));
 	DOES(weir_server_timer(s, &t, WEIR_NEVER, 0, on_timer, NULL));
 	DOES(weir_timer_set(t, WEIR_NEVER));
 	DOES(weir_timer_free(t));

@@ -216,7 +216,8 @@ static void serve_waits(struct scene *sc)
 					.write_ms = 600000,
 					.outbox_mark = 4 * PIECE));
 	server_address(sc->server, id, sc->where, sizeof(sc->where));
-	ck_assert_int_eq(weir_server_spawn(sc->server->weir, sleep_alone, sc),
+	ck_assert_int_eq(weir_server_spawn(sc->server->weir, NULL, sleep_alone,
+					   sc, NULL),
 			 0);
 	server_start(sc->server);
 }

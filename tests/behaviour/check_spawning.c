@@ -44,15 +44,19 @@ START_TEST(spawned_sessions_run_before_and_after_the_start)
 	int count = fewer(MANY);
 
 	for (int i = 0; i < count; i++)
-		ck_assert_int_eq(
-			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
+						   tick_until_the_stop, &p,
+						   NULL),
+				 0);
 	ck_assert_int_eq(p.begun, 0);
 	ck_assert_uint_eq(stats(s).ledger.spawned, (uint64_t)count);
 	server_start(s);
 	UNTIL(p.begun == count);
 	for (int i = 0; i < count; i++)
-		ck_assert_int_eq(
-			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
+						   tick_until_the_stop, &p,
+						   NULL),
+				 0);
 	UNTIL(p.begun == 2 * count && p.ticks > 10 * count);
 	client_open_and_echo(s, "hello\n");
 	r = server_stop_and_check(s);
@@ -66,8 +70,8 @@ static int spawn_another(weir_conn *c, void *arg)
 	struct place *p = arg;
 
 	if (atomic_fetch_add(&p->begun, 1) < 9)
-		p->said += weir_server_spawn(weir_conn_server(c), spawn_another,
-					     p);
+		p->said += weir_server_spawn(weir_conn_server(c), NULL,
+					     spawn_another, p, NULL);
 	return 0;
 }
 
@@ -78,7 +82,8 @@ START_TEST(a_spawned_session_may_spawn_another)
 	struct weir_report r;
 
 	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, spawn_another, &p), 0);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, spawn_another, &p, NULL), 0);
 	UNTIL(p.begun == 10 && stats(s).ledger.open == 0);
 	ck_assert_int_eq(p.said, 0);
 	r = server_stop_and_check(s);
@@ -102,8 +107,9 @@ START_TEST(its_result_is_its_outcome)
 
 	server_start(s);
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
-		ck_assert_int_eq(
-			weir_server_spawn(s->weir, say_first, &results[i]), 0);
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL, say_first,
+						   &results[i], NULL),
+				 0);
 	UNTIL(stats(s).ledger.closed == 7);
 	ck_assert(log_says(s, "connection 3 to (spawned): "));
 	ck_assert(log_says(s, "no verdict"));
@@ -155,8 +161,9 @@ START_TEST(it_has_no_socket_but_the_rest_of_a_connection)
 		_Atomic int wrong = -1;
 
 		server_start(s);
-		ck_assert_int_eq(weir_server_spawn(s->weir, try_everything,
-						   (void *)&wrong),
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
+						   try_everything,
+						   (void *)&wrong, NULL),
 				 0);
 		UNTIL(stats(s).ledger.closed == 1);
 		ck_assert_int_eq(wrong, 0);
@@ -194,7 +201,8 @@ START_TEST(a_reference_wakes_closes_and_cancels_it)
 	for (int i = 0; i < 3; i++) {
 		struct place p = { .said = 1 };
 
-		ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p),
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL, sleep_and_say,
+						   &p, NULL),
 				 0);
 		UNTIL(p.self && stats(s).parked == 1);
 		ck_assert_int_eq(ways[i].call(p.self), 0);
@@ -222,7 +230,8 @@ START_TEST(the_walk_shows_it)
 	struct weir_conn_info info = { .id = 0 };
 
 	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p), 0);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, sleep_and_say, &p, NULL), 0);
 	UNTIL(p.self && stats(s).parked == 1);
 	weir_server_each(s->weir, state_of_it, &info, sizeof(info));
 	ck_assert_uint_eq(info.id, 1);
@@ -244,7 +253,7 @@ static bool is_cut_on_time(weir_handler *fn, int grace_ms)
 	int rc;
 
 	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, fn, &p), 0);
+	ck_assert_int_eq(weir_server_spawn(s->weir, NULL, fn, &p, NULL), 0);
 	UNTIL(p.begun > 0);
 	weir_server_stop(s->weir, grace_ms);
 	rc = weir_server_join(s->weir, NULL, 0);
@@ -315,7 +324,9 @@ START_TEST(one_that_does_not_return_is_named)
 	struct weir_report r;
 
 	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, hold_its_worker, &held), 0);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, hold_its_worker, &held, NULL),
+		0);
 	UNTIL(gate_waiting(&held) == 1);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(join_fully(s->weir, &r), -EBUSY);
@@ -335,7 +346,8 @@ static void *spawn_until_the_stop(void *arg)
 	weir_server *s = (weir_server *)(void *)p->self;
 	int rc;
 
-	while ((rc = weir_server_spawn(s, tick_until_the_stop, p)) == 0 ||
+	while ((rc = weir_server_spawn(s, NULL, tick_until_the_stop, p,
+				       NULL)) == 0 ||
 	       rc == -EAGAIN)
 		atomic_fetch_add(&p->said, rc == 0);
 	ck_assert_int_eq(rc, -ESHUTDOWN);
@@ -369,6 +381,180 @@ START_TEST(a_stop_finds_all_of_those_that_threads_spawn)
 }
 END_TEST
 
+/* ---- the argument */
+
+struct owned {
+	_Atomic int runs, drops;
+	_Atomic int drops_before; /* the data was dropped */
+};
+
+static void drop_data(void *data)
+{
+	struct owned *o = data;
+
+	atomic_store(&o->drops_before, o->drops);
+}
+
+static int run_once(weir_conn *c, void *arg)
+{
+	struct owned *o = arg;
+
+	atomic_fetch_add(&o->runs, 1);
+	return weir_conn_set_data(c, o, drop_data);
+}
+
+static void drop_owned(void *arg)
+{
+	struct owned *o = arg;
+
+	atomic_fetch_add(&o->drops, 1);
+}
+
+static weir_ref *spawn_owned(const struct server *s, struct owned *o)
+{
+	weir_ref *ref = NULL;
+
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, &ref, run_once, o, drop_owned), 0);
+	ck_assert(ref != NULL);
+	ck_assert_uint_ne(weir_ref_id(ref), 0);
+	return ref;
+}
+
+static void expect_gone(weir_ref *ref)
+{
+	ck_assert_int_eq(weir_ref_wake(ref), -EPIPE);
+	ck_assert_int_eq(weir_ref_close(ref), -EPIPE);
+	ck_assert_int_eq(weir_ref_cancel(ref), -EPIPE);
+	ck_assert_int_eq(weir_ref_send(ref, "x", 1), -EPIPE);
+	weir_unref(ref);
+}
+
+START_TEST(an_argument_is_dropped_once_at_the_end)
+{
+	for (int i = 0; i < 20; i++) {
+		struct server *s = serve_lines(NULL);
+		struct owned o = { .drops_before = -1 };
+		weir_ref *ref;
+
+		if (i % 2)
+			server_start(s);
+		ref = spawn_owned(s, &o);
+		if (i % 2 == 0)
+			server_start(s);
+		UNTIL(stats(s).ledger.completed == 1);
+		ck_assert_int_eq(o.runs, 1);
+		ck_assert_int_eq(o.drops_before, 0);
+		ck_assert_int_eq(o.drops, 1);
+		expect_gone(ref);
+		server_stop_and_check(s);
+		ck_assert_int_eq(o.drops, 1);
+	}
+}
+END_TEST
+
+START_TEST(an_argument_is_dropped_if_a_stop_cuts_its_session_before_it_runs)
+{
+	struct gate held = GATE_CLOSED;
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct owned o = { .runs = 0 };
+	weir_ref *ref;
+
+	server_start(s);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, hold_its_worker, &held, NULL),
+		0);
+	UNTIL(gate_waiting(&held) == 1);
+	ref = spawn_owned(s, &o);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), -EBUSY);
+	gate_open(&held);
+	UNTIL(o.drops == 1);
+	UNTIL(gate_waiting(&held) == 0);
+	weir_server_free(s->weir);
+	expect_gone(ref);
+	ck_assert_int_eq(o.runs, 0);
+	ck_assert_int_eq(o.drops, 1);
+	server_check_freed(s);
+}
+END_TEST
+
+START_TEST(an_argument_is_dropped_if_its_session_is_ended_before_the_start)
+{
+	static int (*const calls[])(weir_ref * ref) = { weir_ref_close,
+							weir_ref_cancel };
+
+	for (int i = 0; i < 2; i++) {
+		struct server *s = serve_lines(NULL);
+		struct owned o = { .runs = 0 };
+		weir_ref *ref = spawn_owned(s, &o);
+		struct weir_report r;
+
+		ck_assert_int_eq(calls[i](ref), 0);
+		server_start(s);
+		UNTIL(stats(s).ledger.closed == 1);
+		ck_assert_int_eq(o.runs, 0);
+		ck_assert_int_eq(o.drops, 1);
+		expect_gone(ref);
+		r = server_stop_and_check(s);
+		ck_assert_uint_eq(r.ledger.completed, i == 0);
+		ck_assert_uint_eq(r.ledger.cut, i == 1);
+	}
+}
+END_TEST
+
+START_TEST(an_argument_is_dropped_if_the_server_never_starts)
+{
+	for (int stopped = 0; stopped < 2; stopped++) {
+		struct server *s = serve_lines(NULL);
+		struct owned o = { .runs = 0 };
+		weir_ref *refs[3];
+
+		for (int i = 0; i < 3; i++)
+			refs[i] = spawn_owned(s, &o);
+		ck_assert_int_eq(weir_ref_wake(refs[0]), 0);
+		weir_unref(refs[2]);
+		ck_assert_int_eq(o.drops, 0);
+		if (stopped) {
+			weir_server_stop(s->weir, 0);
+			ck_assert_int_eq(weir_server_start(s->weir),
+					 -ESHUTDOWN);
+			ck_assert_int_eq(o.drops, 3);
+			ck_assert_uint_eq(stats(s).ledger.cut, 3);
+			ck_assert_uint_eq(stats(s).ledger.open, 0);
+			expect_gone(weir_ref_dup(refs[0]));
+		}
+		weir_server_free(s->weir);
+		ck_assert_int_eq(o.drops, 3);
+		ck_assert_int_eq(o.runs, 0);
+		expect_gone(refs[0]);
+		expect_gone(refs[1]);
+		server_check_freed(s);
+	}
+}
+END_TEST
+
+START_TEST(the_argument_of_a_call_that_fails_is_the_callers)
+{
+	struct server *s = serve_lines(WEIR_CONFIG(.max_dialled = 1));
+	struct owned kept = { .runs = 0 }, lost = { .runs = 0 };
+	weir_ref *ref = spawn_owned(s, &kept), *none = NULL;
+
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, &none, run_once, &lost, drop_owned),
+		-EAGAIN);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, &none, NULL, &lost, drop_owned),
+		-EINVAL);
+	ck_assert(none == NULL);
+	weir_unref(ref);
+	weir_server_free(s->weir);
+	ck_assert_int_eq(kept.drops, 1);
+	ck_assert_int_eq(lost.drops, 0);
+	server_check_freed(s);
+}
+END_TEST
+
 /* ---- refusals */
 
 START_TEST(what_cannot_be_spawned_is_refused)
@@ -376,20 +562,26 @@ START_TEST(what_cannot_be_spawned_is_refused)
 	struct server *s = serve_lines(WEIR_CONFIG(.max_dialled = 1));
 	struct place p = { .begun = 0 };
 
-	ck_assert_int_eq(weir_server_spawn(NULL, tick_until_the_stop, &p),
+	ck_assert_int_eq(
+		weir_server_spawn(NULL, NULL, tick_until_the_stop, &p, NULL),
+		-EINVAL);
+	ck_assert_int_eq(weir_server_spawn(s->weir, NULL, NULL, &p, NULL),
 			 -EINVAL);
-	ck_assert_int_eq(weir_server_spawn(s->weir, NULL, &p), -EINVAL);
-	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
-			 0);
-	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
-			 -EAGAIN);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, tick_until_the_stop, &p, NULL),
+		0);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, tick_until_the_stop, &p, NULL),
+		-EAGAIN);
 	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
-			 -EAGAIN);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, tick_until_the_stop, &p, NULL),
+		-EAGAIN);
 	weir_server_stop(s->weir, 60000);
 	weir_server_join(s->weir, NULL, 0);
-	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
-			 -ESHUTDOWN);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, tick_until_the_stop, &p, NULL),
+		-ESHUTDOWN);
 	server_join_and_check(s);
 }
 END_TEST
@@ -400,15 +592,17 @@ START_TEST(what_was_spawned_never_runs_without_a_start)
 		struct server *s = serve_lines(NULL);
 		struct place p = { .begun = 0 };
 
-		ck_assert_int_eq(
-			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+		ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
+						   tick_until_the_stop, &p,
+						   NULL),
+				 0);
 		if (stopped) {
 			weir_server_stop(s->weir, 0);
 			ck_assert_int_eq(weir_server_start(s->weir),
 					 -ESHUTDOWN);
-			ck_assert_int_eq(weir_server_spawn(s->weir,
+			ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
 							   tick_until_the_stop,
-							   &p),
+							   &p, NULL),
 					 -ESHUTDOWN);
 		}
 		weir_server_free(s->weir);
@@ -429,6 +623,11 @@ int main(void)
 		the_deadline_of_a_stop_cuts_one_that_goes_on,
 		one_that_does_not_return_is_named,
 		a_stop_finds_all_of_those_that_threads_spawn,
+		an_argument_is_dropped_once_at_the_end,
+		an_argument_is_dropped_if_a_stop_cuts_its_session_before_it_runs,
+		an_argument_is_dropped_if_its_session_is_ended_before_the_start,
+		an_argument_is_dropped_if_the_server_never_starts,
+		the_argument_of_a_call_that_fails_is_the_callers,
 		what_cannot_be_spawned_is_refused,
 		what_was_spawned_never_runs_without_a_start);
 }

@@ -785,6 +785,39 @@ START_TEST(a_session_without_a_stack_is_refused)
 }
 END_TEST
 
+static int never_run(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	ck_abort_msg("it has no stack");
+	return 0;
+}
+
+static void count_drop(void *arg)
+{
+	atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+START_TEST(the_argument_of_a_spawned_session_without_a_stack_is_dropped)
+{
+	struct server *s;
+	_Atomic int drops = 0;
+
+	faults_install();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
+	ck_assert_int_eq(
+		weir_server_spawn(s->weir, NULL, never_run, &drops, count_drop),
+		0);
+	UNTIL(stats(s).ledger.failed == 1);
+	faults_clear();
+	ck_assert(log_says(s, ": no stack for its session: "));
+	ck_assert_int_eq(drops, 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(a_deadline_without_a_stack_for_the_last_callback_is_one)
 {
 	struct server *s;
@@ -817,6 +850,7 @@ int main(void)
 		a_session_speaks_upstream_under_a_limit_of_no_descriptor,
 		a_thread_waits_for_two_under_a_limit_of_one_descriptor_or_none,
 		a_session_without_a_stack_is_refused,
+		the_argument_of_a_spawned_session_without_a_stack_is_dropped,
 		a_deadline_without_a_stack_for_the_last_callback_is_one,
 		connections_that_cannot_be_watched_are_not_all_logged,
 		a_session_learns_that_its_wait_cannot_be_watched,

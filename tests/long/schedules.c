@@ -508,7 +508,7 @@ static void begin(char *address, size_t cap)
 					      .idle_ms = life.is_hasty ? 2 : 0)
 			       : WEIR_SERVICE(.readable = serve_byte,
 					      .closed = has_closed)) == 0);
-	EXPECT(weir_server_spawn(life.server, tick, NULL) == 0);
+	EXPECT(weir_server_spawn(life.server, NULL, tick, NULL, NULL) == 0);
 	beside_prepare(&(struct beside){
 		.server = life.server,
 		.upstream = life.has_dials ? life.upstream_address : NULL,

@@ -40,7 +40,7 @@ int main(void)
 		return EXIT_FAILURE;
 	if (weir_server_listen(s, "127.0.0.1:0",
 			       WEIR_SERVICE(.readable = no_client)) < 0 ||
-	    weir_server_spawn(s, keep_time, NULL) < 0 ||
+	    weir_server_spawn(s, NULL, keep_time, NULL, NULL) < 0 ||
 	    weir_server_start(s) < 0)
 		return EXIT_FAILURE;
 	printf("started\n");

@@ -243,7 +243,7 @@ void sweep_spawn(void)
 
 	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2), READABLE))
 		return;
-	rc = weir_server_spawn(st.weir, spawned_dials, &spawned);
+	rc = weir_server_spawn(st.weir, NULL, spawned_dials, &spawned, NULL);
 	expect_rc(rc, "spawn");
 	while (rc == 0 && !atomic_load(&spawned.has_ended) &&
 	       (atomic_load(&spawned.has_begun) || !has_failed(&st)))

@@ -471,6 +471,38 @@ static void spawned_sessions_wait_and_end()
 	EXPECT(held.use_count() == 1);
 }
 
+static void a_callable_that_never_runs_is_freed()
+{
+	auto held = std::make_shared<int>(7);
+	std::atomic<bool> is_busy{ false }, may_end{ false };
+	weir::config one;
+
+	{
+		weir::server never_started;
+
+		never_started.spawn([held](weir::conn &) { return 0; });
+		EXPECT(held.use_count() > 1);
+	}
+	EXPECT(held.use_count() == 1);
+
+	one.options.workers = 1;
+	weir::server s(std::move(one));
+
+	s.listen("127.0.0.1:0", weir::session(echo));
+	s.start();
+	s.spawn([&](weir::conn &) {
+		is_busy = true;
+		UNTIL(may_end);
+		return 0;
+	});
+	UNTIL(is_busy);
+	EXPECT(s.spawn([held](weir::conn &) { return 0; }).cancel() == 0);
+	may_end = true;
+	UNTIL(s.stats().ledger.closed == 2);
+	EXPECT(held.use_count() == 1);
+	EXPECT(s.stats().ledger.cut == 1);
+}
+
 /* ---- messages that connections share */
 
 static void a_message_outlives_its_owner()
@@ -591,6 +623,7 @@ int main()
 	data_lives_as_long_as_references();
 	dialled_services_end_with_their_connection();
 	spawned_sessions_wait_and_end();
+	a_callable_that_never_runs_is_freed();
 	a_message_outlives_its_owner();
 	timers_run_and_free_themselves();
 	limits_change_and_servers_move();
