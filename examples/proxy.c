@@ -63,8 +63,9 @@ static void note_health(weir_conn *c, void *arg)
 	}
 }
 
-static void check(weir_server *s, void *arg)
+static void check(weir_server *s, weir_timer *t, void *arg)
 {
+	(void)t;
 	(void)arg;
 	for (unsigned i = 0; i < upstream_count; i++)
 		weir_server_dial(s, NULL, upstreams[i].where, check_ms,

@@ -25,6 +25,7 @@ struct weir_timer {
 	weir_timer_fn *fn;		 /* c */
 	void *arg;			 /* c */
 	int64_t every_ns;		 /* c; 0: once */
+	bool ends_itself;		 /* c: freed after its last call */
 	struct wr_timer timer;
 	struct weir_timer *prev, *next; /* in timers->all */
 	int64_t due_at;			/* of its last call */
@@ -136,12 +137,14 @@ static int64_t next_call_at(const struct weir_timer *t, int64_t now)
 static void end_call_locked(struct wr_server_timers *ts, struct weir_timer *t,
 			    int64_t now)
 {
+	int64_t next_at = next_call_at(t, now);
+
 	ts->running--;
 	t->is_running = false;
-	if (t->is_freed)
+	if (t->is_freed || (t->ends_itself && next_at == WR_NEVER_AT))
 		free_locked(ts, t);
 	else
-		arm_locked(t, next_call_at(t, now));
+		arm_locked(t, next_at);
 }
 
 void wr_server_timers_run(struct wr_server_timers *ts, int64_t now)
@@ -168,7 +171,7 @@ void wr_server_timers_call(struct wr_server_timers *ts, struct wr_context *ctx)
 	if (t == NULL)
 		return;
 	wr_context_enter(ctx, NULL);
-	t->fn(ts->server, t->arg);
+	t->fn(ts->server, t, t->arg);
 	(void)wr_context_leave(ctx);
 	wr_conn_flush_others(ctx);
 	wr_count(ctx->stats, &ctx->stats->timer_calls, 1);
@@ -216,7 +219,7 @@ int wr_server_timers_add(struct wr_server_timers *ts, weir_timer **ret, int ms,
 	t->fn = fn;
 	t->arg = arg;
 	t->every_ns = every_ms * WR_NS_PER_MS;
-	t->is_freed = ret == NULL && every_ms == 0; /* nobody can move it */
+	t->ends_itself = ret == NULL;
 	wr_lock(&ts->lock);
 	rc = add_locked(ts, t, wr_deadline_at(wr_now_ns(), ms));
 	if (rc == 0 && ret)

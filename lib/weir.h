@@ -186,10 +186,11 @@ typedef void weir_refused(const char *peer, const char *via, const char *reason,
 typedef void weir_log(void *arg, int level, const char *line);
 
 /*
- * Called on a worker when a timer of the server is due, one call at a time for
- * each timer.  The rules for callbacks in weir_handler apply to it.
+ * Called on a worker when the timer t of the server is due, one call at a time
+ * for each timer.  It may move or free t.  The rules for callbacks in
+ * weir_handler apply to it.
  */
-typedef void weir_timer_fn(weir_server *s, void *arg);
+typedef void weir_timer_fn(weir_server *s, weir_timer *t, void *arg);
 
 /* Called at the start and at the end of each worker; index counts from 0. */
 typedef void weir_worker_hook(void *arg, int index);
@@ -1060,8 +1061,8 @@ WEIR_API int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler *fn,
  * A timer made before the start is first called after it.  Calls end when a
  * stop has no connection left, or at its deadline.  The stop waits until its
  * deadline for a call that runs; one that runs longer counts as stuck.  ret may
- * be NULL unless ms is WEIR_NEVER: a timer that is called once is then freed
- * after its call.  weir_server_free() frees the timers that are left.
+ * be NULL unless ms is WEIR_NEVER: the timer is then freed after a call that no
+ * other one follows.  weir_server_free() frees the timers that are left.
  *
  * Returns 0; -EINVAL; -ENOMEM; -ESHUTDOWN (the stop has ended the calls).
  * Thread: any.  Since: 0.1.

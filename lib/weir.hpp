@@ -535,7 +535,7 @@ struct timed {
 	const logger &to;
 
 	/* The call may free its timer, and with it *arg. */
-	static void call(weir_server *, void *arg) noexcept
+	static void call(weir_server *, weir_timer *, void *arg) noexcept
 	{
 		auto *self = static_cast<timed *>(arg);
 		const logger &to = self->to;

@@ -406,9 +406,10 @@ void systemd_configure(const struct weir_config *config)
 	systemd.stop_ms = longest_stop(config);
 }
 
-static void beat(weir_server *s, void *arg)
+static void beat(weir_server *s, weir_timer *t, void *arg)
 {
 	(void)s;
+	(void)t;
 	(void)arg;
 	atomic_fetch_add(&systemd.beats, 1);
 }

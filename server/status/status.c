@@ -246,12 +246,13 @@ static int status_expired(weir_conn *c, void *arg)
 				      : WEIR_CLOSE;
 }
 
-static void take_sample(weir_server *s, void *arg)
+static void take_sample(weir_server *s, weir_timer *t, void *arg)
 {
 	struct weir_stats now;
 	struct timespec at;
 
 	(void)s;
+	(void)t;
 	(void)arg;
 	clock_gettime(CLOCK_REALTIME, &at);
 	if (weir_server_stats(watched, &now, sizeof(now)) == 0)

@@ -106,9 +106,10 @@ static int discard(weir_conn *c, void *arg)
 	return n <= 0 ? (int)n : WEIR_AGAIN;
 }
 
-static void on_timer(weir_server *s, void *arg)
+static void on_timer(weir_server *s, weir_timer *t, void *arg)
 {
 	(void)s;
+	(void)t;
 	(void)arg;
 }
 

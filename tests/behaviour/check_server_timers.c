@@ -15,7 +15,7 @@ struct calls {
 	_Atomic int freed;
 };
 
-static void note_call(weir_server *s, void *arg)
+static void note_call(weir_server *s, weir_timer *t, void *arg)
 {
 	struct calls *k = arg;
 	int at_once = atomic_fetch_add(&k->at_once, 1) + 1;
@@ -28,7 +28,7 @@ static void note_call(weir_server *s, void *arg)
 	begun = atomic_fetch_add(&k->begun, 1) + 1;
 	gate_wait(&k->gate);
 	if (begun == k->free_in)
-		atomic_store(&k->freed, weir_timer_free(k->timer) + 1);
+		atomic_store(&k->freed, weir_timer_free(t) + 1);
 	atomic_fetch_sub(&k->at_once, 1);
 	atomic_fetch_add(&k->ended, 1);
 }
@@ -119,9 +119,9 @@ START_TEST(a_slow_callback_skips_the_times_that_have_passed)
 }
 END_TEST
 
-static void take_some_time(weir_server *s, void *arg)
+static void take_some_time(weir_server *s, weir_timer *t, void *arg)
 {
-	note_call(s, arg);
+	note_call(s, t, arg);
 	usleep(6000);
 }
 
@@ -377,11 +377,12 @@ static int hear_news(weir_conn *c, void *arg)
 }
 
 /* The only connection that it may pass is its own. */
-static void tell_news(weir_server *s, void *arg)
+static void tell_news(weir_server *s, weir_timer *t, void *arg)
 {
 	weir_conn *c;
 
 	(void)s;
+	(void)t;
 	(void)arg;
 	ck_assert_int_eq(weir_dial(&c, news.address, 0), 0);
 	ck_assert_int_eq(weir_ref_send(news.ref, "news\n", 5), 0);
@@ -409,8 +410,9 @@ START_TEST(a_timer_may_flush_what_it_has_sent)
 }
 END_TEST
 
-static void stop_its_server(weir_server *s, void *arg)
+static void stop_its_server(weir_server *s, weir_timer *t, void *arg)
 {
+	(void)t;
 	(void)arg;
 	ck_assert_int_eq(weir_server_join(s, NULL, 0), -EDEADLK);
 	ck_assert_int_eq(weir_server_drain(s), 0);
@@ -427,9 +429,10 @@ START_TEST(a_timer_may_stop_its_server)
 }
 END_TEST
 
-static void count_call(weir_server *s, void *arg)
+static void count_call(weir_server *s, weir_timer *t, void *arg)
 {
 	(void)s;
+	(void)t;
 	atomic_fetch_add((_Atomic int *)arg, 1);
 }
 
@@ -510,6 +513,39 @@ START_TEST(a_timer_that_nobody_can_move_is_freed_after_its_only_call)
 }
 END_TEST
 
+static void move_itself_twice(weir_server *s, weir_timer *t, void *arg)
+{
+	_Atomic int *calls = arg;
+
+	(void)s;
+	if (atomic_fetch_add(calls, 1) < 2)
+		ck_assert_int_eq(weir_timer_set(t, 1), 0);
+}
+
+static void free_itself(weir_server *s, weir_timer *t, void *arg)
+{
+	count_call(s, t, arg);
+	ck_assert_int_eq(weir_timer_free(t), 0);
+}
+
+START_TEST(a_call_moves_and_frees_a_timer_that_nobody_else_can_reach)
+{
+	struct server *s = serve_lines(2);
+	_Atomic int moved = 0, freed = 0;
+
+	ck_assert_int_eq(weir_server_timer(s->weir, NULL, 0, 0,
+					   move_itself_twice, &moved),
+			 0);
+	ck_assert_int_eq(
+		weir_server_timer(s->weir, NULL, 0, 1, free_itself, &freed), 0);
+	UNTIL(atomic_load(&moved) == 3 && atomic_load(&freed) == 1);
+	let_timers_run(s, 20);
+	ck_assert_int_eq(atomic_load(&moved), 3);
+	ck_assert_int_eq(atomic_load(&freed), 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(wrong_arguments_are_refused)
 {
 	struct server *s = serve_lines(1);
@@ -547,6 +583,7 @@ int main(void)
 		a_move_during_a_call_counts_after_it,
 		a_timer_may_be_freed_in_its_own_call,
 		a_timer_that_nobody_can_move_is_freed_after_its_only_call,
+		a_call_moves_and_frees_a_timer_that_nobody_else_can_reach,
 		a_timer_that_is_freed_while_it_runs_is_not_called_again,
 		a_slow_timer_holds_up_no_other,
 		a_timer_made_before_the_start_is_called_after_it,

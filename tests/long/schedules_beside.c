@@ -270,20 +270,20 @@ static void check_dial(const struct dial *d, struct beside_counts *counts)
 
 /* ---------------------------------------------------------------- timers */
 
-static void tick(weir_server *s, void *arg)
+static void tick(weir_server *s, weir_timer *t, void *arg)
 {
-	struct ticker *t = arg;
+	struct ticker *k = arg;
 
 	EXPECT(s == plan.server && atomic_load(&has_started));
-	EXPECT(atomic_fetch_add(&t->inside, 1) == 0);
-	atomic_fetch_add(&t->begun, 1);
+	EXPECT(atomic_fetch_add(&k->inside, 1) == 0);
+	atomic_fetch_add(&k->begun, 1);
 	maybe_yield();
-	if (t == &periodic && prng(3) == 0)
-		(void)weir_timer_set(t->timer, (int)prng(3));
-	if (t == &stopper)
+	if (k == &periodic && prng(3) == 0)
+		(void)weir_timer_set(t, (int)prng(3));
+	if (k == &stopper)
 		EXPECT(weir_server_join(s, NULL, 0) == -EDEADLK &&
 		       weir_server_stop(s, 10000) == 0);
-	EXPECT(atomic_fetch_sub(&t->inside, 1) == 1);
+	EXPECT(atomic_fetch_sub(&k->inside, 1) == 1);
 }
 
 static void make_timer(struct ticker *t, int ms, int every_ms)

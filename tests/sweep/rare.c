@@ -394,9 +394,10 @@ static int serve_events(weir_conn *c, void *arg)
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
-static void count_call(weir_server *s, void *arg)
+static void count_call(weir_server *s, weir_timer *t, void *arg)
 {
 	(void)s;
+	(void)t;
 	atomic_fetch_add((atomic_int *)arg, 1);
 }
 
