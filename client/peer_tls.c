@@ -51,7 +51,7 @@ int peer_tls_load(const struct tls_options *t, struct weir_tls **ret)
 
 void peer_tls_free(struct weir_tls *tls)
 {
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 }
 
 int peer_tls_start(const struct tls_options *t, struct weir_tls *tls,

@@ -333,7 +333,7 @@ static void leave(weir_conn *c, void *arg)
 	else
 		clients = me->next;
 	pthread_mutex_unlock(&lock);
-	weir_unref(me->ref);
+	weir_ref_unref(me->ref);
 	while ((f = me->filters)) {
 		me->filters = f->next;
 		free(f);

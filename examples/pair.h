@@ -54,8 +54,8 @@ static void leave_pair(struct pair *p)
 {
 	if (atomic_fetch_sub(&p->users, 1) > 1)
 		return;
-	weir_unref(p->client);
-	weir_unref(p->upstream);
+	weir_ref_unref(p->client);
+	weir_ref_unref(p->upstream);
 	free(p);
 }
 
@@ -97,7 +97,7 @@ static int connect_pair(weir_conn *c, const char *where, int ms,
 	struct pair *p = weir_conn_data(c);
 	int rc;
 
-	weir_unref(p->upstream);
+	weir_ref_unref(p->upstream);
 	p->upstream = NULL;
 	atomic_fetch_add(&p->users, 1);
 	rc = weir_server_dial(weir_conn_server(c), &p->upstream, where, ms,

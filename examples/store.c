@@ -117,7 +117,7 @@ static struct job *take(void)
 
 static void finish(struct job *j)
 {
-	weir_unref(j->ref);
+	weir_ref_unref(j->ref);
 	free(j);
 }
 

@@ -33,7 +33,7 @@ static int listen_by_tls(weir_server *s, const char *where,
 	service.readable = echo;
 	weir_tls_use(&service, tls);
 	rc = weir_server_listen(s, where, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return rc;
 }
 

@@ -778,7 +778,7 @@ weir_ref *weir_conn_ref(weir_conn *c)
 	return weir_ref_dup(weir_conn_self(c));
 }
 
-void weir_unref(weir_ref *ref)
+void weir_ref_unref(weir_ref *ref)
 {
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
@@ -793,7 +793,7 @@ void weir_unref(weir_ref *ref)
 		wr_table_unref(table);
 	} else if (refs == 0 && table && !atomic_load(&c->is_counted)) {
 		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
-			"weir_unref() of a connection that nobody refers to: "
+			"weir_ref_unref() of a connection without a reference: "
 			"a bug in the program");
 	}
 }

@@ -28,7 +28,7 @@
  *              from a thread that may not make it.
  *   Ownership  Strings and structures that you pass are copied.  A weir_conn
  *              belongs to the library and is valid during a callback; a
- *              weir_ref is valid until weir_unref().
+ *              weir_ref is valid until weir_ref_unref().
  *   Sizes      Structures may grow in later versions.  For a structure that the
  *              library fills, you pass its sizeof: the library writes no more,
  *              and sets to 0 what it does not know.  A structure that it reads
@@ -984,9 +984,10 @@ WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
  * -ECONNREFUSED ... (of the last address), -EMFILE ....
  *
  * If ret is not NULL, *ret gets a reference, which the caller gives up with
- * weir_unref(), and which may be used at once.  Until it is connected, output
- * is kept, a wake is remembered, and weir_ref_close() and weir_ref_cancel() end
- * the attempt.  In a stop the attempt continues until the stop's deadline.
+ * weir_ref_unref(), and which may be used at once.  Until it is connected,
+ * output is kept, a wake is remembered, and weir_ref_close() and
+ * weir_ref_cancel() end the attempt.  In a stop the attempt continues until the
+ * stop's deadline.
  *
  * The connection counts against max_dialled, like one of weir_server_adopt().
  * For "fd:N" the call does the same as weir_server_adopt().
@@ -1005,7 +1006,7 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  * server then owns and closes.  The connection is served like an accepted one,
  * with the callbacks and limits of service; its time is counted from this call.
  * If ret is not NULL, *ret gets a reference, which the caller gives up with
- * weir_unref().
+ * weir_ref_unref().
  *
  * It counts against max_dialled, not against max_connections, and does not wait
  * in the queue of accepted connections.  `closed` is called at its end, also if
@@ -1036,8 +1037,8 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  *
  * The connection that fn gets has no socket: input calls and weir_conn_flush()
  * return 0, other output calls -EPIPE.  If ret is not NULL, *ret gets a
- * reference to it, which the caller gives up with weir_unref(): it lets other
- * threads wake, close and cancel the session.  weir_conn_server(),
+ * reference to it, which the caller gives up with weir_ref_unref(): it lets
+ * other threads wake, close and cancel the session.  weir_conn_server(),
  * weir_conn_set_timer() and data work, too.
  *
  * In a stop its waits end as those of a session do: weir_sleep() returns
@@ -1678,10 +1679,10 @@ WEIR_API int weir_conn_set_timer(weir_conn *c, int ms);
  *
  * Data of weir_conn_share_data() can be used through references too, and stays
  * until the last of them is given up.  It is dropped after `closed`, in the
- * same thread, if there is no reference then.  Otherwise the last weir_unref()
- * drops it, in its thread, possibly after weir_server_free().  No other data
- * can replace it.  It must not own a reference to the connection, because
- * neither would end; weir_conn_set_data() may be used for that.
+ * same thread, if there is no reference then.  Otherwise the last
+ * weir_ref_unref() drops it, in its thread, possibly after weir_server_free().
+ * No other data can replace it.  It must not own a reference to the connection,
+ * because neither would end; weir_conn_set_data() may be used for that.
  *
  * Returns 0; -EBUSY (data is shared already); -EINVAL.
  * Thread: handler.  Since: 0.1.
@@ -1693,7 +1694,7 @@ WEIR_API int weir_conn_share_data(weir_conn *c, void *data,
 
 /*
  * Give the data of the connection; with a reference, the data of
- * weir_conn_share_data(), which is valid until weir_unref().
+ * weir_conn_share_data(), which is valid until weir_ref_unref().
  *
  * Returns the data; NULL (none; with a reference: none is shared).
  * Thread: handler; of weir_ref_data(): any.  Since: 0.1.
@@ -1710,8 +1711,9 @@ WEIR_API void *weir_ref_data(weir_ref *ref);
  */
 
 /*
- * Take a reference to c, for use after this callback and until weir_unref(); or
- * give c as an uncounted reference, for use during this callback.
+ * Take a reference to c, for use after this callback and until
+ * weir_ref_unref(); or give c as an uncounted reference, for use during this
+ * callback.
  *
  * Returns the reference; NULL (c is NULL).
  * Thread: handler.  Since: 0.1.
@@ -1720,15 +1722,15 @@ WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
 WEIR_API weir_ref *weir_conn_self(weir_conn *c);
 
 /*
- * Count one more reference, or give one up; NULL is allowed.  One weir_unref()
- * too many, on a connection of a server, is logged and has no other effect.
- * The last reference drops the data of weir_conn_share_data().
+ * Count one more reference, or give one up; NULL is allowed.  One
+ * weir_ref_unref() too many, on a connection of a server, is logged and has no
+ * other effect.  The last reference drops the data of weir_conn_share_data().
  *
  * Returns ref.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API weir_ref *weir_ref_dup(weir_ref *ref);
-WEIR_API void weir_unref(weir_ref *ref);
+WEIR_API void weir_ref_unref(weir_ref *ref);
 
 /*
  * Send len bytes, or count pieces (0 to 1,024) in their order, and keep what

@@ -188,10 +188,10 @@ public:
 	ref &operator=(ref &&other) noexcept
 	{
 		if (this != &other)
-			weir_unref(std::exchange(r, other.release()));
+			weir_ref_unref(std::exchange(r, other.release()));
 		return *this;
 	}
-	~ref() { weir_unref(r); }
+	~ref() { weir_ref_unref(r); }
 
 	weir_ref *get() const noexcept { return r; }
 	weir_ref *release() noexcept { return std::exchange(r, nullptr); }

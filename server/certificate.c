@@ -88,7 +88,7 @@ static int make_context(struct weir_tls **ret, const struct tls_options *t,
 		rc = weir_tls_add(*ret, t->certificates[i], t->keys[i], why,
 				  cap);
 		if (rc < 0) {
-			weir_tls_free(*ret);
+			weir_tls_unref(*ret);
 			*ret = NULL;
 		}
 	}
@@ -112,7 +112,7 @@ bool certificate_load(struct options *o)
 
 void certificate_free(struct options *o)
 {
-	weir_tls_free(o->tls);
+	weir_tls_unref(o->tls);
 	o->tls = NULL;
 }
 
@@ -152,7 +152,7 @@ static void print_pair(const char *certificate, const char *key)
 	(void)weir_tls_names(one, names, sizeof(names));
 	stream_print("certificate of \"%s\", %lld days left\n", names,
 		     (long long)(weir_tls_expires(one) / DAY_S));
-	weir_tls_free(one);
+	weir_tls_unref(one);
 	if (key)
 		cli_print_text("tls-key", key);
 }

@@ -501,7 +501,7 @@ static void chat_closed(weir_conn *c, void *arg)
 	pthread_mutex_lock(&chat.lock);
 	leave_queue_locked(arg, me);
 	pthread_mutex_unlock(&chat.lock);
-	weir_unref(me->ref);
+	weir_ref_unref(me->ref);
 }
 
 /* Keeps the input in the connection, and notices a client that leaves. */

@@ -94,7 +94,7 @@ static void remove_locked(struct room *r, struct member *m)
 	else
 		r->first = m->next;
 	r->count--;
-	weir_unref(m->ref);
+	weir_ref_unref(m->ref);
 	m->ref = NULL;
 }
 

@@ -203,7 +203,7 @@ int main()
 	config.name = "a.example";
 	if (weir_tls_new_client(&tls, &config, why, sizeof why) < 0)
 		return 1;
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	config.name = nullptr;
 	config.certificate = "/nowhere/a.pem";
 	if (weir_tls_new(&tls, &config, why, sizeof why) >= 0)

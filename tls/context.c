@@ -79,7 +79,15 @@ static void unref_layer(struct weir_layer *from)
 
 static const struct wr_layer_maker maker = { tls_make, ref_layer, unref_layer };
 
-void weir_tls_free(weir_tls *tls)
+/* The context is not in use by that. */
+weir_tls *weir_tls_dup(weir_tls *tls)
+{
+	if (tls)
+		atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
+	return tls;
+}
+
+void weir_tls_unref(weir_tls *tls)
 {
 	if (tls)
 		tls_unref(tls);

@@ -10,7 +10,7 @@
  *
  *	weir_tls_use(&service, tls);
  *	rc = weir_server_listen(server, ":7", &service);
- *	weir_tls_free(tls);
+ *	weir_tls_unref(tls);
  *
  * Handlers need no change: input and output are the plain bytes, and the
  * handler is called when the handshake is over.  docs/TLS.md has the
@@ -126,12 +126,14 @@ WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
 			  const char *key, char *why, size_t cap);
 
 /*
- * Give up the program's reference to tls; NULL does nothing.  Listeners and
- * connections keep what they use.
+ * Count one more reference to tls, or give one up; NULL is allowed.  Listeners
+ * and connections have references of their own.
  *
+ * Returns tls.
  * Thread: any.  Since: 0.1.
  */
-WEIR_API void weir_tls_free(weir_tls *tls);
+WEIR_API weir_tls *weir_tls_dup(weir_tls *tls);
+WEIR_API void weir_tls_unref(weir_tls *tls);
 
 /*
  * Get the time until a certificate of tls expires: of several, the first one.

@@ -43,6 +43,6 @@ int main(int argc, char **argv)
 	if (rc >= 0)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	weir_server_free(s);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return rc < 0;
 }

@@ -69,7 +69,7 @@ def load():
             ("weir_conn_id", ctypes.c_uint64, conn),
             ("weir_conn_ref", ref, conn),
             ("weir_ref_send", c_int, ref, c_char_p, c_size_t),
-            ("weir_unref", None, ref)):
+            ("weir_ref_unref", None, ref)):
         declare(library, *row)
     return library
 
@@ -110,7 +110,7 @@ def readable(conn):
 @CLOSED
 def closed(conn, _):
     with lock:
-        weir.weir_unref(members.pop(weir.weir_conn_id(conn)))
+        weir.weir_ref_unref(members.pop(weir.weir_conn_id(conn)))
 
 
 def tell_everybody():

@@ -52,7 +52,7 @@ static void leave(weir_conn *c, void *arg)
 	else
 		room.first = m->next;
 	pthread_mutex_unlock(&room.lock);
-	weir_unref(m->ref);
+	weir_ref_unref(m->ref);
 }
 
 static int ask_name(weir_conn *c, void *arg)

@@ -158,7 +158,7 @@ static void leave(weir_conn *c, void *arg)
 	pthread_mutex_lock(&room.lock);
 	leave_locked(m);
 	pthread_mutex_unlock(&room.lock);
-	weir_unref(m->ref);
+	weir_ref_unref(m->ref);
 }
 
 /* ------------------------------------------------------------ the server */

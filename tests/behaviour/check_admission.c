@@ -861,7 +861,7 @@ START_TEST(a_callback_of_one_that_was_asked_to_end_protects_no_others)
 	client_expect_last(c[1], "make room\n");
 	gate_open(&gates[1]);
 	client_expect_echo(c[0], "hello\n");
-	weir_unref(atomic_load(&sleeper));
+	weir_ref_unref(atomic_load(&sleeper));
 	server_stop_and_check(s);
 }
 END_TEST

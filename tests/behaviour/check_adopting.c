@@ -176,7 +176,7 @@ START_TEST(other_threads_reach_an_adopted_connection)
 	UNTIL(is_at_rest(s));
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(weir_ref_send(ref[i], "x", 1), -EPIPE);
-		weir_unref(ref[i]);
+		weir_ref_unref(ref[i]);
 	}
 	l = stop_after_rest(s);
 	ck_assert_uint_eq(l.completed, 1);
@@ -401,7 +401,7 @@ START_TEST(many_adopted_connections_are_open_at_once)
 		client_expect_echo(&c[i], "x\n");
 	for (int i = 0; i < 700; i++) {
 		close(c[i].fd);
-		weir_unref(ref[i]);
+		weir_ref_unref(ref[i]);
 	}
 	l = stop_after_rest(s);
 	ck_assert_uint_eq(l.dialled, 700);

@@ -42,7 +42,7 @@ static struct weir_report let_go_and_check(struct busy *b)
 	gate_open(&b->gate);
 	client_expect(b->held, "wait\n");
 	if (b->first)
-		weir_unref(b->first);
+		weir_ref_unref(b->first);
 	return server_stop_and_check(b->s);
 }
 
@@ -125,7 +125,7 @@ START_TEST(a_deadline_that_has_passed_ends_its_connection_once_a_worker_is_free)
 	client_expect_eof(silent);
 	UNTIL(stats(b.s).timed_out[WEIR_TIMEOUT_FIRST_BYTE] == 1);
 	UNTIL(stats(b.s).timed_out[WEIR_TIMEOUT_IDLE] >= 1);
-	weir_unref(b.first);
+	weir_ref_unref(b.first);
 	server_stop_and_check(b.s);
 }
 END_TEST

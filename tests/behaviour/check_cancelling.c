@@ -74,13 +74,13 @@ static void whole_life(void)
 	DOES(weir_server_stats(s, &stats, sizeof(stats)));
 	DOES(weir_ref_wake(peer));
 	DOES(weir_ref_close(peer));
-	DOES((weir_unref(peer), 0));
+	DOES((weir_ref_unref(peer), 0));
 	DOES(weir_conn_shutdown(c, SHUT_WR));
 	DOES((weir_conn_free(c), 0));
 	DOES(weir_dial(&c, where, 0));
 	peer = served_soon();
 	DOES(weir_ref_cancel(peer));
-	DOES((weir_unref(peer), 0));
+	DOES((weir_ref_unref(peer), 0));
 	DOES((weir_conn_free(c), 0));
 	DOES(weir_server_stop(s, 10000));
 	atomic_store(&step, "weir_server_join()");
@@ -183,7 +183,7 @@ static void calls_with_a_reference(weir_ref *ref)
 	struct iovec iov = { (char[]){ 'x', '\n' }, 2 };
 	weir_msg *msg;
 
-	DOES((weir_unref(weir_ref_dup(ref)), 0));
+	DOES((weir_ref_unref(weir_ref_dup(ref)), 0));
 	DOES(weir_ref_id(ref) ? 0 : -1);
 	DOES((weir_ref_data(ref), 0));
 	DOES(weir_ref_sendv(ref, &iov, 1));
@@ -197,7 +197,7 @@ static void calls_with_a_reference(weir_ref *ref)
 	DOES(weir_ref_want_room(ref));
 	DOES(weir_ref_shutdown(ref, SHUT_WR));
 	DOES((weir_ref_close(ref), 0)); /* it may have ended by itself */
-	DOES((weir_unref(ref), 0));
+	DOES((weir_ref_unref(ref), 0));
 }
 
 static void calls_of_a_connection(weir_conn *c)
@@ -227,7 +227,7 @@ static void calls_of_a_connection(weir_conn *c)
 	DOES(weir_conn_share_data(c, buf, NULL));
 	DOES(weir_conn_data(c) ? 0 : -1);
 	DOES(weir_conn_self(c) ? 0 : -1);
-	DOES((weir_unref(weir_conn_ref(c)), 0));
+	DOES((weir_ref_unref(weir_conn_ref(c)), 0));
 	DOES(vprint(c, "%d\n", 17)); /* weir_conn_vprintf() */
 	DOES(weir_conn_sendfile(c, file, 0, 10));
 	DOES(weir_conn_flush(c));
@@ -257,9 +257,9 @@ static void relay_in_silence(const char *where)
 	weir_conn *a, *b;
 
 	DOES(weir_dial(&a, where, 0));
-	DOES((weir_unref(served_soon()), 0));
+	DOES((weir_ref_unref(served_soon()), 0));
 	DOES(weir_dial(&b, where, 0));
-	DOES((weir_unref(served_soon()), 0));
+	DOES((weir_ref_unref(served_soon()), 0));
 	GIVES(-ETIMEDOUT, weir_relay(a, b, &relay));
 	DOES((weir_conn_free(a), 0));
 	DOES((weir_conn_free(b), 0));
@@ -301,9 +301,9 @@ static void other_calls(void)
 	DOES(weir_server_dial(s, &client, where, 0,
 			      WEIR_SERVICE(.readable = discard)));
 	calls_with_a_reference(served_soon());
-	DOES((weir_unref(client), 0));
+	DOES((weir_ref_unref(client), 0));
 	DOES(weir_dial(&c, where, 0));
-	DOES((weir_unref(served_soon()), 0));
+	DOES((weir_ref_unref(served_soon()), 0));
 	calls_of_a_connection(c);
 	detach_and_free(c);
 	relay_in_silence(where);

@@ -375,7 +375,7 @@ START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 	ck_assert_uint_lt(heap_in_use(), heap + 4 * MARK);
 	ck_assert_int_eq(weir_ref_close(conn), 0);
 	ck_assert_uint_eq(client_read_to_eof(c), count);
-	weir_unref(conn);
+	weir_ref_unref(conn);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -61,7 +61,7 @@ static void take_from(struct server *s, struct taken *t)
 	ck_assert_ptr_eq(t->server, s->weir);
 	ck_assert_int_eq(weir_ref_send(t->ref, "x", 1), -EPIPE);
 	ck_assert_int_eq(t->summary.end, WEIR_END_CLOSED);
-	weir_unref(t->ref);
+	weir_ref_unref(t->ref);
 	/* It is a connected socket of the test's now. */
 	ck_assert_int_eq(send(t->fd, "raw\n", 4, 0), 4);
 	client_expect(c, "raw\n");

@@ -424,7 +424,7 @@ START_TEST(a_freed_connection_is_closed_whoever_refers_to_it)
 	ck_assert_int_eq(weir_ref_wake(ref), -EINVAL);
 	ck_assert_int_eq(weir_ref_close(ref), -EINVAL);
 	ck_assert_int_eq(weir_ref_cancel(ref), -EPIPE);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -433,7 +433,7 @@ static void *cancel_soon(void *ref)
 {
 	poll(NULL, 0, 20); /* it counts before the free waits, too */
 	ck_assert_int_eq(weir_ref_cancel(ref), 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	return NULL;
 }
 

@@ -103,7 +103,7 @@ START_TEST(every_kind_of_address_is_dialled)
 		ck_assert_int_eq(weir_ref_send(d.ref, "more\n", 5), 0);
 		UNTIL(d.lines == 2);
 		ck_assert_int_eq(weir_ref_close(d.ref), 0);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 		l = stop_after_all(s);
 		ck_assert_int_eq(d.summary.end, WEIR_END_CLOSED);
 		ck_assert_int_eq(d.summary.error, 0);
@@ -149,7 +149,7 @@ START_TEST(a_dial_that_fails_tells_why)
 		ck_assert_int_eq(d.opened, 0);
 		UNTIL(stats(s).ledger.open == 0);
 		ck_assert_int_eq(weir_ref_send(d.ref, "x", 1), -EPIPE);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 		ck_assert_uint_eq(stop_after_all(s).failed, 1);
 	}
 }
@@ -166,7 +166,7 @@ START_TEST(a_dial_without_a_descriptor_fails)
 	leave_all_descriptors();
 	ck_assert_int_eq(d.summary.end, WEIR_END_CONNECT);
 	ck_assert_int_eq(d.summary.error, -EMFILE);
-	weir_unref(d.ref);
+	weir_ref_unref(d.ref);
 	ck_assert_uint_eq(stop_after_all(s).failed, 1);
 }
 END_TEST
@@ -226,7 +226,7 @@ START_TEST(a_dial_that_takes_too_long_times_out)
 	ck_assert_int_ge(now_ms() - began_at, 99);
 	ck_assert_int_eq(d.summary.end, WEIR_END_CONNECT);
 	ck_assert_int_eq(d.summary.error, -ETIMEDOUT);
-	weir_unref(d.ref);
+	weir_ref_unref(d.ref);
 	full_close(&f);
 	ck_assert_uint_eq(stop_after_all(s).failed, 1);
 }
@@ -249,7 +249,7 @@ START_TEST(output_of_other_threads_waits_for_the_connection)
 	client_send(&peer, "bye\n");
 	UNTIL(d.lines == 1);
 	close(peer.fd);
-	weir_unref(d.ref);
+	weir_ref_unref(d.ref);
 	full_close(&f);
 	ck_assert_uint_eq(stop_after_all(s).completed, 1);
 	ck_assert_int_eq(d.summary.end, WEIR_END_PEER);
@@ -285,7 +285,7 @@ START_TEST(an_end_of_output_waits_for_the_connection)
 		ck_assert_str_eq(d.heard, "bye\n");
 		close(peer.fd);
 		UNTIL(d.ended == 1);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 		full_close(&f);
 	}
 	ck_assert_uint_eq(stop_after_all(s).completed, 2);
@@ -339,7 +339,7 @@ START_TEST(another_thread_may_end_an_attempt)
 		UNTIL(d.ended == 1);
 		ck_assert_int_eq(d.summary.end, ends[i]);
 		ck_assert_int_eq(d.opened, 0);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 	}
 	full_close(&f);
 	l = stop_after_all(s);
@@ -361,7 +361,7 @@ START_TEST(an_attempt_goes_on_while_the_server_drains)
 	peer = full_accept(&f);
 	client_expect_last(&peer, "hello\n");
 	close(peer.fd);
-	weir_unref(d.ref);
+	weir_ref_unref(d.ref);
 	full_close(&f);
 	ck_assert_uint_eq(server_join_and_check(s).ledger.completed, 1);
 	ck_assert_int_eq(d.summary.end, WEIR_END_DRAIN);
@@ -383,7 +383,7 @@ START_TEST(the_deadline_of_a_stop_cuts_attempts)
 		ck_assert_uint_eq(r.ledger.cut, 1);
 		ck_assert_int_eq(d.ended, 1);
 		ck_assert_int_eq(d.summary.end, WEIR_END_CUT);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 		full_close(&f);
 	}
 }
@@ -452,7 +452,7 @@ START_TEST(what_cannot_be_dialled_is_refused_at_once)
 	ck_assert_int_eq(weir_server_dial(s->weir, NULL, f.where, 0, sv),
 			 -EAGAIN);
 	ck_assert_int_eq(weir_ref_cancel(ref), 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	UNTIL(stats(s).ledger.open == 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
 	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
@@ -478,7 +478,7 @@ START_TEST(a_name_is_looked_up_by_none_of_the_workers)
 	for (int i = 0; i < 100; i++) {
 		UNTIL(d[i].lines == 1);
 		ck_assert_int_eq(weir_ref_close(d[i].ref), 0);
-		weir_unref(d[i].ref);
+		weir_ref_unref(d[i].ref);
 	}
 	ck_assert_uint_eq(stop_after_all(s).completed, 200);
 	ck_assert_int_ge(atomic_load(&lookups), 50);
@@ -500,7 +500,7 @@ START_TEST(a_look_up_may_be_given_up_at_any_time)
 			sched_yield();
 		(void)weir_ref_cancel(d.ref);
 		UNTIL(d.ended == 1);
-		weir_unref(d.ref);
+		weir_ref_unref(d.ref);
 	}
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(
@@ -576,7 +576,7 @@ static void end_other(weir_conn *c, void *arg)
 	struct side *to = arg ? arg : weir_conn_data(c);
 
 	(void)weir_ref_close(to->other);
-	weir_unref(to->other);
+	weir_ref_unref(to->other);
 	free(to);
 }
 

@@ -151,7 +151,7 @@ START_TEST(one_that_has_ended_is_not_shown_though_it_is_referred_to)
 	client_close(client_open_and_echo(s, "hello\n"));
 	UNTIL(stats(s).ledger.completed == 1 && stats(s).lingering == 0);
 	ck_assert_int_eq(walk(s).count, 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -149,7 +149,7 @@ START_TEST(input_that_was_dropped_has_no_deadline)
 	UNTIL(now_ms() > since + 300);
 	ck_assert_int_eq(weir_ref_send(ref, "news\n", 5), 0);
 	client_expect(c, "news\n");
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
 }
 END_TEST

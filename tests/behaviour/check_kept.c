@@ -154,7 +154,7 @@ static void check_verdict(int verdict, bool is_drained, enum state state)
 	if (state != RESET)
 		client_expect_end(c);
 	expect_calls(p);
-	weir_unref(p->conn);
+	weir_ref_unref(p->conn);
 	if (is_drained)
 		server_join_and_check(s);
 	else
@@ -195,7 +195,7 @@ static void *answer_later(void *arg)
 	UNTIL(now_ms() >= asked_at + 300);
 	ck_assert_int_eq(weir_ref_send(ref, "answer\n", 7), 0);
 	ck_assert_int_eq(weir_ref_close(ref), 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	return NULL;
 }
 
@@ -260,7 +260,7 @@ START_TEST(a_handler_that_does_not_look_at_the_end_is_called_once)
 		UNTIL(atomic_load(&p->end) >= 0);
 		ck_assert_int_eq(p->end, WEIR_END_PEER);
 		ck_assert_int_eq(p->calls, i + 1);
-		weir_unref(p->conn);
+		weir_ref_unref(p->conn);
 		server_stop_and_check(s);
 		free(p);
 	}
@@ -440,7 +440,7 @@ static void check_both_ends(enum end_of_output how, int verdict)
 	client_expect_eof(c);
 	UNTIL(atomic_load(&b.end) >= 0);
 	ck_assert_int_eq(b.end, WEIR_END_PEER);
-	weir_unref(b.conn);
+	weir_ref_unref(b.conn);
 	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
 }
 

@@ -52,7 +52,7 @@ START_TEST(a_session_that_is_cancelled_is_told_so)
 		UNTIL(is_at_rest(s));
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_int_eq(rc, 0);
-		weir_unref(p.conn);
+		weir_ref_unref(p.conn);
 		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 	}
@@ -70,7 +70,7 @@ START_TEST(a_session_that_a_stop_cuts_is_told_so)
 		report = server_join_and_check(s);
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_uint_eq(report.ledger.cut, 1);
-		weir_unref(p.conn);
+		weir_ref_unref(p.conn);
 	}
 }
 END_TEST
@@ -109,7 +109,7 @@ START_TEST(a_dialled_connection_that_is_cancelled_is_told_so)
 		ck_assert_int_eq(weir_ref_cancel(ref), 0);
 		pthread_join(id, NULL);
 		ck_assert_int_eq(p.said, -ECANCELED);
-		weir_unref(ref);
+		weir_ref_unref(ref);
 		weir_conn_free(c);
 		close(pair[1]);
 	}
@@ -143,7 +143,7 @@ START_TEST(a_close_ends_every_later_wait_of_a_session)
 	client_expect_reply(c, "\n", "ready\n");
 	ck_assert_int_eq(weir_ref_close(p.conn), 0);
 	client_expect_last(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -202,7 +202,7 @@ START_TEST(a_connection_kept_in_a_stop_gets_its_answer)
 	client_expect(c, "answer\n");
 	ck_assert_int_eq(weir_ref_close(p.conn), 0);
 	client_expect_eof(c);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms);
@@ -220,7 +220,7 @@ START_TEST(a_connection_kept_in_a_stop_is_served_what_it_sends)
 	UNTIL(atomic_load(&p.drains) == 2); /* called again after its input */
 	client_expect_echo(c, "bye\n");
 	client_expect_eof(c);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -235,7 +235,7 @@ START_TEST(a_connection_kept_in_a_stop_is_cut_at_the_deadline)
 
 	weir_server_stop(s->weir, 300);
 	client_expect_end(c);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_int_eq(p.drains, 1);
@@ -284,7 +284,7 @@ START_TEST(a_connection_kept_with_unsent_output_is_not_late)
 	UNTIL(now_ms() > told_at + 5 * READ_MS);
 	ck_assert_int_eq(weir_ref_close(p.conn), 0);
 	ck_assert_uint_eq(client_read_to_eof(c), LONG_REPLY);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }

@@ -277,7 +277,7 @@ static int shake_and_be_shut_down(weir_conn *c, void *arg)
 	ck_assert_int_eq(pthread_create(&id, NULL, shut_down, ref), 0);
 	atomic_store(&result, wr_layer_start(c, &layer, NULL));
 	pthread_join(id, NULL);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	return WEIR_CLOSE;
 }
 

@@ -76,7 +76,7 @@ static struct client *open_member(struct server *s)
 static void forget_members(void)
 {
 	for (int i = 0; i < members.count; i++)
-		weir_unref(members.ref[i]);
+		weir_ref_unref(members.ref[i]);
 }
 
 /* Each has an end here and one in the server. */

@@ -99,7 +99,7 @@ static void finish(struct server *s, struct place *p, int end)
 {
 	UNTIL(atomic_load(&p->end) >= 0);
 	ck_assert_int_eq(p->end, end);
-	weir_unref(p->conn);
+	weir_ref_unref(p->conn);
 	server_stop_and_check(s);
 }
 
@@ -294,7 +294,7 @@ START_TEST(a_drain_calls_a_paused_handler_at_once)
 	atomic_store(&p.verdict, WEIR_CLOSE);
 	ck_assert_int_eq(weir_ref_wake(p.conn), 0);
 	client_expect_eof(c);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -313,7 +313,7 @@ START_TEST(a_stop_cuts_a_pause)
 		report = server_join_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 		ck_assert_int_eq(p.end, WEIR_END_CUT);
-		weir_unref(p.conn);
+		weir_ref_unref(p.conn);
 	}
 }
 END_TEST

@@ -803,7 +803,7 @@ START_TEST(a_client_can_be_told_to_the_next_server)
 		ck_assert_mem_eq(f.heard, own, strlen(own));
 		ck_assert_ptr_nonnull(strstr(f.heard, first->address));
 		weir_ref_close(f.ref);
-		weir_unref(f.ref);
+		weir_ref_unref(f.ref);
 		/* Its descriptors are of this process, too. */
 		UNTIL(stats(last).ledger.open == 0);
 		server_stop_and_check(first);

@@ -84,7 +84,7 @@ START_TEST(a_limit_rises_above_its_first_value)
 		client_close(c);
 	}
 	for (int i = 0; i < REFS; i++)
-		weir_unref(refs[i]);
+		weir_ref_unref(refs[i]);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -40,7 +40,7 @@ static int relay_to(weir_conn *c, void *arg)
 	atomic_store(&p->client, client);
 	while ((rc = weir_relay(c, upstream, &p->relay)) == -EINTR)
 		atomic_fetch_add(&p->interruptions, 1);
-	weir_unref(client);
+	weir_ref_unref(client);
 	weir_conn_free(upstream);
 	atomic_store(&p->result, rc);
 	atomic_store(&p->is_over, true);
@@ -700,8 +700,8 @@ static void ends_reset(struct ends *e, int which)
 
 static void ends_close(struct ends *e)
 {
-	weir_unref(e->ref);
-	weir_unref(e->upstream_ref);
+	weir_ref_unref(e->ref);
+	weir_ref_unref(e->upstream_ref);
 	close(e->listener);
 	close(e->peer[1]);
 	if (e->client)

@@ -104,7 +104,7 @@ START_TEST(the_call_for_room_comes_once_and_not_before_there_is_some)
 	UNTIL(weir_ref_want_room(l.ref) == -EPIPE);
 	ck_assert_int_eq(weir_ref_unsent(l.ref), -EPIPE);
 	ck_assert_int_eq(weir_ref_shutdown(l.ref, SHUT_WR), -EPIPE);
-	weir_unref(l.ref);
+	weir_ref_unref(l.ref);
 	server_stop_and_check(s);
 	ck_assert_int_eq(l.rooms, 2);
 	/* input, wake, room, room, end of input */
@@ -123,7 +123,7 @@ START_TEST(a_connection_that_is_cut_gets_no_call_for_room)
 	UNTIL(atomic_load(&l.ref) != NULL && stats(s).parked == 1);
 	ck_assert_int_eq(weir_ref_cancel(l.ref), 0);
 	client_expect_end(c);
-	weir_unref(l.ref);
+	weir_ref_unref(l.ref);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_int_eq(l.rooms, 0);
@@ -200,7 +200,7 @@ START_TEST(pieces_of_another_thread_arrive_before_the_end_of_output)
 	client_expect_eof(c);
 	ck_assert_uint_eq(stats(s).ledger.open, 1);
 	client_close(c);
-	weir_unref(l.ref);
+	weir_ref_unref(l.ref);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -217,7 +217,7 @@ START_TEST(the_output_ends_after_what_was_unsent)
 	ck_assert_uint_eq(client_read_to_eof(c), MUCH);
 	ck_assert_uint_eq(stats(s).ledger.open, 1);
 	client_close(c);
-	weir_unref(l.ref);
+	weir_ref_unref(l.ref);
 	server_stop_and_check(s);
 }
 END_TEST

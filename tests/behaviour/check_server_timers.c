@@ -405,7 +405,7 @@ START_TEST(a_timer_may_flush_what_it_has_sent)
 	UNTIL(gate_waiting(&news.gate) == 1);
 	client_expect(c, "news\n");
 	gate_open(&news.gate);
-	weir_unref(news.ref);
+	weir_ref_unref(news.ref);
 	server_stop_and_check(s);
 }
 END_TEST

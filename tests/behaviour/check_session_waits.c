@@ -216,7 +216,7 @@ static void finish(struct server *s, struct place *p)
 {
 	close(p->up.listener);
 	if (p->conn)
-		weir_unref(p->conn);
+		weir_ref_unref(p->conn);
 	server_stop_and_check(s);
 }
 
@@ -287,7 +287,7 @@ START_TEST(a_session_that_writes_to_another_peer_holds_no_worker)
 	ssize_t n;
 
 	UNTIL(stats(s).parked == 1);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	newcomer = client_open(s);
 	client_expect_echo(newcomer, "hello\n");
 	while ((n = read(up, buf, sizeof(buf))) > 0)
@@ -408,7 +408,7 @@ START_TEST(a_drain_ends_the_wait)
 		weir_server_stop(s->weir, 60000);
 		client_expect_last(c, "-ESHUTDOWN\n");
 		close(p.up.listener);
-		weir_unref(p.conn);
+		weir_ref_unref(p.conn);
 		r = server_join_and_check(s);
 		ck_assert_uint_eq(r.ledger.completed, 1);
 		ck_assert_uint_lt(r.drain_ms, 30000);
@@ -541,7 +541,7 @@ static bool ends_by_a_cut(const char *name, int on_worker, bool is_cancelled)
 	weir_server_stop(s->weir, 0);
 	client_expect_end(c);
 	close(p.up.listener);
-	weir_unref(p.conn);
+	weir_ref_unref(p.conn);
 	r = server_join_and_check(s);
 	ck_assert_uint_eq(r.ledger.cut, 1);
 	return r.stuck == 0;
@@ -587,7 +587,7 @@ START_TEST(an_answer_that_is_due_is_waited_for_in_a_drain)
 		client_expect_last(c, "answer\n7\n");
 		close(up);
 		close(p.up.listener);
-		weir_unref(p.conn);
+		weir_ref_unref(p.conn);
 		server_join_and_check(s);
 	}
 }

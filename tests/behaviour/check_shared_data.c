@@ -79,10 +79,10 @@ START_TEST(the_last_reference_drops_it)
 	let_worker_go_on(s);
 	ck_assert_ptr_eq(weir_ref_data(sh.ref), &sh);
 	second = weir_ref_dup(sh.ref);
-	weir_unref(sh.ref);
+	weir_ref_unref(sh.ref);
 	ck_assert_ptr_eq(weir_ref_data(second), &sh);
 	ck_assert_int_eq(sh.drops, 0);
-	weir_unref(second);
+	weir_ref_unref(second);
 	ck_assert_int_eq(sh.drops, 1);
 	ck_assert(pthread_equal(sh.dropped_by, pthread_self()));
 	server_stop_and_check(s);
@@ -98,7 +98,7 @@ START_TEST(it_outlives_its_server)
 	server_stop_and_check(s);
 	ck_assert_ptr_eq(weir_ref_data(sh.ref), &sh);
 	ck_assert_int_eq(sh.drops, 0);
-	weir_unref(sh.ref);
+	weir_ref_unref(sh.ref);
 	ck_assert_int_eq(sh.drops, 1);
 }
 END_TEST
@@ -109,7 +109,7 @@ START_TEST(a_reference_that_is_given_up_before_the_end_drops_nothing)
 	struct server *s = serve(NULL, SHARING(&sh));
 	struct client *c = client_open_and_echo(s, "hello\n");
 
-	weir_unref(sh.ref);
+	weir_ref_unref(sh.ref);
 	client_expect_echo(c, "still here\n");
 	ck_assert_int_eq(sh.drops, 0);
 	client_close(c);
@@ -167,7 +167,7 @@ START_TEST(a_dialled_connection_shares_data_too)
 	weir_conn_free(c);
 	ck_assert_ptr_eq(weir_ref_data(ref), &sh);
 	ck_assert_int_eq(sh.drops, 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	ck_assert_int_eq(sh.drops, 1);
 	ck_assert_int_eq(weir_dial(&c, s->address, 0), 0);
 	ck_assert_int_eq(weir_conn_share_data(c, &lone, drop), 0);
@@ -199,7 +199,7 @@ static void *use(void *arg)
 	struct counted *k = weir_ref_data(ref);
 
 	k->uses++;
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	return NULL;
 }
 

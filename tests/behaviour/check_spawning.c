@@ -209,7 +209,7 @@ START_TEST(a_reference_wakes_closes_and_cancels_it)
 		UNTIL(stats(s).ledger.open == 0);
 		ck_assert_int_eq(p.said, ways[i].says);
 		ck_assert_int_eq(ways[i].call(p.self), -EPIPE);
-		weir_unref(p.self);
+		weir_ref_unref(p.self);
 	}
 	r = server_stop_and_check(s);
 	ck_assert_uint_eq(r.ledger.completed, 2);
@@ -238,7 +238,7 @@ START_TEST(the_walk_shows_it)
 	ck_assert_int_eq(info.listener, -1);
 	ck_assert_int_eq(info.state, WEIR_STATE_WAITING);
 	ck_assert_str_eq(info.peer, "");
-	weir_unref(p.self);
+	weir_ref_unref(p.self);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -262,7 +262,7 @@ static bool is_cut_on_time(weir_handler *fn, int grace_ms)
 	expect_stop_on_time(&r, grace_ms);
 	ck_assert_int_eq(p.said, -ECANCELED);
 	ck_assert_uint_eq(r.ledger.cut, 1);
-	weir_unref(p.self);
+	weir_ref_unref(p.self);
 	return rc == -ECANCELED && r.stuck == 0 &&
 	       (grace_ms == 0 || p.ticks > 0);
 }
@@ -427,7 +427,7 @@ static void expect_gone(weir_ref *ref)
 	ck_assert_int_eq(weir_ref_close(ref), -EPIPE);
 	ck_assert_int_eq(weir_ref_cancel(ref), -EPIPE);
 	ck_assert_int_eq(weir_ref_send(ref, "x", 1), -EPIPE);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 }
 
 START_TEST(an_argument_is_dropped_once_at_the_end)
@@ -513,7 +513,7 @@ START_TEST(an_argument_is_dropped_if_the_server_never_starts)
 		for (int i = 0; i < 3; i++)
 			refs[i] = spawn_owned(s, &o);
 		ck_assert_int_eq(weir_ref_wake(refs[0]), 0);
-		weir_unref(refs[2]);
+		weir_ref_unref(refs[2]);
 		ck_assert_int_eq(o.drops, 0);
 		if (stopped) {
 			weir_server_stop(s->weir, 0);
@@ -547,7 +547,7 @@ START_TEST(the_argument_of_a_call_that_fails_is_the_callers)
 		weir_server_spawn(s->weir, &none, NULL, &lost, drop_owned),
 		-EINVAL);
 	ck_assert(none == NULL);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	weir_server_free(s->weir);
 	ck_assert_int_eq(kept.drops, 1);
 	ck_assert_int_eq(lost.drops, 0);

@@ -44,7 +44,7 @@ static int member_count(struct members *m)
 static void members_leave(struct members *m)
 {
 	for (int i = 0; i < m->count; i++)
-		weir_unref(m->conn[i]);
+		weir_ref_unref(m->conn[i]);
 	m->count = 0;
 }
 
@@ -154,7 +154,7 @@ START_TEST(calls_after_the_end_of_the_server_are_answered)
 		ck_assert_int_eq(weir_ref_close(m.conn[i]), -EPIPE);
 		ck_assert_int_eq(weir_ref_cancel(m.conn[i]), -EPIPE);
 		ck_assert_ptr_eq(weir_ref_dup(m.conn[i]), m.conn[i]);
-		weir_unref(m.conn[i]);
+		weir_ref_unref(m.conn[i]);
 	}
 	members_leave(&m);
 }

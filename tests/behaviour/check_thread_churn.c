@@ -92,7 +92,7 @@ START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 		expect_next_sentence(c, next);
 	for (int i = 0; i < SENDERS; i++)
 		pthread_join(senders[i].thread, NULL);
-	weir_unref(member);
+	weir_ref_unref(member);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -167,7 +167,7 @@ static void expect_whole_writes(bool is_session)
 	}
 	atomic_store(&chatterer.is_done, true);
 	pthread_join(chatterer.thread, NULL);
-	weir_unref(member);
+	weir_ref_unref(member);
 	free(rest);
 	server_stop_and_check(s);
 }
@@ -199,7 +199,7 @@ static int sign_on(weir_conn *c, void *arg)
 	old = b->conn[b->next % 16];
 	b->conn[b->next++ % 16] = weir_conn_ref(c);
 	pthread_mutex_unlock(&b->lock);
-	weir_unref(old);
+	weir_ref_unref(old);
 	return WEIR_AGAIN;
 }
 
@@ -227,7 +227,7 @@ static void *call_somebody(void *arg)
 			weir_ref_wake(c);
 		else
 			weir_ref_send(c, "called\n", 7);
-		weir_unref(c);
+		weir_ref_unref(c);
 		atomic_fetch_add(&b->calls, 1);
 	}
 	return NULL;
@@ -262,7 +262,7 @@ START_TEST(calls_from_other_threads_survive_any_churn)
 	ck_assert_int_gt(atomic_load(&b.calls), 0);
 	server_stop_and_check(s);
 	for (int i = 0; i < 16; i++)
-		weir_unref(b.conn[i]);
+		weir_ref_unref(b.conn[i]);
 }
 END_TEST
 

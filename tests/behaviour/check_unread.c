@@ -44,7 +44,7 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 	ck_assert_uint_eq(client_read_to_eof(c), REPLY);
 	client_close(c);
 	UNTIL(is_at_rest(s));
-	weir_unref(a.conn);
+	weir_ref_unref(a.conn);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -63,7 +63,7 @@ START_TEST(a_client_that_sends_without_end_is_not_read_without_end)
 
 	client_send(c, "x");
 	UNTIL(stats(s).lingering == 1);
-	weir_unref(a.conn);
+	weir_ref_unref(a.conn);
 	for (; rc == 0 && sent < MOST_SENT; sent += sizeof(block))
 		rc = client_try_send(c, block, sizeof(block));
 	ck_assert(rc == -EPIPE || rc == -ECONNRESET);

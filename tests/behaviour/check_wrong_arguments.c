@@ -87,7 +87,7 @@ START_TEST(a_call_without_a_connection_is_refused)
 	ck_assert_int_eq(weir_sleep(-1), -EINVAL);
 	ck_assert_int_eq(weir_relay(NULL, NULL, NULL), -EINVAL);
 	weir_conn_free(NULL);
-	weir_unref(NULL);
+	weir_ref_unref(NULL);
 	ck_assert_int_eq(weir_conn_set_data(NULL, &room, NULL), -EINVAL);
 	ck_assert_int_eq(weir_conn_share_data(NULL, &room, NULL), -EINVAL);
 	ck_assert_ptr_null(weir_ref_data(NULL));
@@ -267,9 +267,9 @@ END_TEST
 static int give_back_what_it_has_not(weir_conn *c, void *arg)
 {
 	(void)arg;
-	weir_unref(weir_conn_ref(c));
-	weir_unref(weir_conn_self(c));
-	weir_unref(weir_conn_self(c));
+	weir_ref_unref(weir_conn_ref(c));
+	weir_ref_unref(weir_conn_self(c));
+	weir_ref_unref(weir_conn_self(c));
 	weir_conn_free(c);
 	return echo_lines(c, NULL);
 }
@@ -280,7 +280,7 @@ START_TEST(a_reference_that_nobody_has_is_not_given_back)
 		NULL, WEIR_SERVICE(.readable = give_back_what_it_has_not));
 	struct client *c = client_open_and_echo(s, "hello\n");
 
-	ck_assert(log_says(s, "weir_unref()"));
+	ck_assert(log_says(s, "weir_ref_unref()"));
 	ck_assert(log_says(s, "weir_conn_free()"));
 	client_expect_echo(c, "and on\n");
 	server_stop_and_check(s);

@@ -349,7 +349,7 @@ START_TEST(while_the_program_keeps_all_slots_clients_wait_or_are_told)
 		ck_assert(log_says(s, "the program holds too many references"));
 		ck_assert(overload == WEIR_REFUSE || !client_has_input(c));
 		for (int i = 0; i < atomic_load(&k.count); i++)
-			weir_unref(k.ref[i]);
+			weir_ref_unref(k.ref[i]);
 		if (overload == WEIR_HOLD)
 			client_expect_eof(c);
 		UNTIL(is_next_served(s)); /* after the pause */

@@ -388,7 +388,7 @@ START_TEST(a_session_whose_name_is_looked_up_holds_no_worker)
 		UNTIL(gate_waiting(&resolver) == 0);
 	}
 	client_expect_reply(c, "resolve 127.0.0.1:7\n", "1\n");
-	weir_unref(looker);
+	weir_ref_unref(looker);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -419,7 +419,7 @@ START_TEST(a_resolver_that_does_not_answer_at_once_has_failed)
 	UNTIL(atomic_load(&end_error) == -EIO);
 	client_expect_reply(c, "dial broken+127.0.0.1:7\n", "-EIO\n");
 	ck_assert_int_eq(weir_dial(&up, "broken+127.0.0.1:7", 0), -EIO);
-	weir_unref(looker);
+	weir_ref_unref(looker);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -110,7 +110,7 @@ static void room_end(struct server *s)
 {
 	server_stop_and_check(s);
 	for (int i = 0; i < room.count; i++)
-		weir_unref(room.member[i]);
+		weir_ref_unref(room.member[i]);
 	weir_msg_unref(room.message);
 }
 
@@ -175,7 +175,7 @@ START_TEST(what_is_gathered_for_a_connection_does_not_keep_its_data)
 	client_close(members[1]);
 	UNTIL(stats(s).ledger.closed == 1);
 	ck_assert_int_eq(room.dropped, 0);
-	weir_unref(room.member[1]);
+	weir_ref_unref(room.member[1]);
 	room.member[1] = NULL;
 	UNTIL(room.dropped == 1); /* its worker refers to it until it is done */
 	gate_open(&room.gate);
@@ -390,9 +390,9 @@ START_TEST(references_to_a_connection_are_one_to_its_table)
 	refs = atomic_load(&table->refs);
 	two = weir_ref_dup(one);
 	ck_assert_uint_eq(atomic_load(&table->refs), refs);
-	weir_unref(one);
+	weir_ref_unref(one);
 	ck_assert_uint_eq(atomic_load(&table->refs), refs);
-	weir_unref(two);
+	weir_ref_unref(two);
 	ck_assert_uint_eq(atomic_load(&table->refs), refs - 1);
 	server_stop_and_check(s);
 	ck_assert_int_eq(room.dropped, 1);

@@ -227,7 +227,7 @@ static int cut_when_looked_at(enum wr_sys_call call, size_t *len)
 		ref = atomic_exchange(&to_cut, NULL);
 	if (ref)
 		ck_assert_int_eq(weir_ref_cancel(ref), 0);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 	return 0;
 }
 

@@ -440,7 +440,7 @@ START_TEST(a_wake_reaches_a_server_at_rest)
 	UNTIL(stats(s).parked == 1 && acceptor_rests());
 	ck_assert_int_eq(weir_ref_wake(atomic_load(&conn)), 0);
 	client_expect(c, "awake\n");
-	weir_unref(atomic_load(&conn));
+	weir_ref_unref(atomic_load(&conn));
 	server_stop_and_check(s);
 }
 END_TEST
@@ -890,7 +890,7 @@ static void relay_expect(struct relay *r, int kind, int result)
 		pthread_join(r->thread, NULL);
 	else
 		server_stop_and_check(r->server);
-	weir_unref(r->ref_b);
+	weir_ref_unref(r->ref_b);
 	weir_conn_free(r->a);
 	weir_conn_free(r->b);
 	close(r->peer_a);

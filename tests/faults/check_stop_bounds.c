@@ -333,7 +333,7 @@ static void *send_lines(void *arg)
 {
 	is_sender = true;
 	ck_assert_int_le(weir_ref_send(arg, "news\n", 5), 0);
-	weir_unref(arg);
+	weir_ref_unref(arg);
 	return NULL;
 }
 

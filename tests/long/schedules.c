@@ -331,7 +331,7 @@ static void meddle(struct peer *p, weir_ref *ref)
 		(void)weir_ref_close(ref);
 	if (life.cancels && prng(3) == 0)
 		(void)weir_ref_cancel(ref);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 }
 
 static void *other_thread(void *arg)

@@ -210,7 +210,7 @@ static void meddle(struct dial *d, weir_ref *ref)
 	maybe_yield();
 	atomic_store(&d->is_let_go, true);
 	(void)weir_ref_wake(ref);
-	weir_unref(ref);
+	weir_ref_unref(ref);
 }
 
 static void *run_dials(void *arg)

@@ -38,7 +38,7 @@
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/deadlines.c	linger_begin linger_end
  *	drain		lib/stop.c	remind finish
- *	program		lib/conn.c	weir_conn_ref post_from_program weir_unref
+ *	program		lib/conn.c	weir_conn_ref post_from_program weir_ref_unref
  *
  * Defects to be found with -DBUG=n:
  *	1	released though an event has come

@@ -39,7 +39,7 @@ void sweep_service_stop(void)
 		pthread_join(later[i], NULL);
 	close(file);
 	for (int i = 0; i < atomic_load(&all_count); i++)
-		weir_unref(all[i]);
+		weir_ref_unref(all[i]);
 	atomic_store(&all_count, 0);
 }
 
@@ -54,7 +54,7 @@ static void *speak_later(void *arg)
 		rc = weir_ref_wake(c);
 	if (rc < 0)
 		(void)weir_ref_cancel(c);
-	weir_unref(c);
+	weir_ref_unref(c);
 	return NULL;
 }
 

@@ -375,7 +375,7 @@ static struct server *serve_to_the_end_of_tcp(int kind)
 			 0);
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return s;
 }
 
@@ -521,7 +521,7 @@ START_TEST(a_program_chooses_groups_and_ciphers)
 		0);
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	expect_cipher(s, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
 	expect_cipher(s, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305");
 	UNTIL(stats(s).ledger.open == 0);
@@ -744,7 +744,7 @@ AS_EACH_KIND(other_threads_send_through_the_owner)
 	while (SSL_read(c.ssl, buf, sizeof(buf)) > 0)
 		;
 	ck_assert(SSL_get_shutdown(c.ssl) & SSL_RECEIVED_SHUTDOWN);
-	weir_unref(p.ref);
+	weir_ref_unref(p.ref);
 	tls_close(&c);
 	expect_completed(s, 1);
 }

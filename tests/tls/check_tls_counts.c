@@ -142,7 +142,7 @@ START_TEST(a_client_without_a_certificate_is_counted)
 		0);
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	c = tls_connect(s, NULL);
 	if (tls_shake(&c) == 1)
 		ck_assert_int_le(SSL_read(c.ssl, &byte, 1), 0);
@@ -297,7 +297,7 @@ START_TEST(a_handshake_in_mid_connection_is_counted)
 		ck_assert_uint_eq(all_handshakes(s), 2);
 		(void)server_stop_and_check(s);
 	}
-	weir_tls_free(late_tls);
+	weir_tls_unref(late_tls);
 }
 END_TEST
 
@@ -333,8 +333,8 @@ START_TEST(a_dialled_connection_counts_for_the_server_alone)
 	ck_assert_int_eq(
 		weir_server_dial(s->weir, NULL, s->address, 0, &service), 0);
 	UNTIL(stats(s).ledger.failed == 2);
-	weir_tls_free(good);
-	weir_tls_free(bad);
+	weir_tls_unref(good);
+	weir_tls_unref(bad);
 	ck_assert_uint_eq(count(s, WEIR_HANDSHAKE_FULL), 2);
 	ck_assert_uint_eq(count(s, WEIR_HANDSHAKE_CERTIFICATE), 2);
 	ck_assert_uint_eq(listener_stats(s, 0).handshakes[WEIR_HANDSHAKE_FULL],

@@ -270,7 +270,7 @@ static bool is_reset_at_the_deadline(bool in_handshake)
 	client_expect_echo(held, "and again\n");
 	UNTIL(stats(s).ledger.failed + stats(s).ledger.timed_out == 1);
 	is_reset = server_stop_and_check(s).ledger.failed == 1;
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return is_reset;
 }
 
@@ -386,7 +386,7 @@ START_TEST(a_failed_call_ends_a_handshake_of_the_program_at_most)
 		ck_assert_int_eq(dial_and_echo(s, tls), 1);
 		UNTIL(stats(s).ledger.open == 0);
 	}
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	stop(s);
 }
 END_TEST
@@ -444,7 +444,7 @@ START_TEST(a_session_begins_tls_behind_a_slow_file)
 		(void)server_stop_and_check(s);
 	}
 	wr_sys_fault = NULL;
-	weir_tls_free(f.tls);
+	weir_tls_unref(f.tls);
 	close(f.fd);
 }
 END_TEST
@@ -480,8 +480,8 @@ START_TEST(a_dialled_connection_begins_tls_behind_a_slow_file)
 	weir_conn_free(c);
 	(void)server_stop_and_check(s);
 	wr_sys_fault = NULL;
-	weir_tls_free(f.tls);
-	weir_tls_free(tls);
+	weir_tls_unref(f.tls);
+	weir_tls_unref(tls);
 	close(f.fd);
 }
 END_TEST
@@ -491,7 +491,7 @@ START_TEST(a_context_is_made_whole_or_not_at_all)
 	int made = 1;
 
 	faults_install();
-	weir_tls_free(tls_client("a.example")); /* the files are there */
+	weir_tls_unref(tls_client("a.example")); /* the files are there */
 	for (int n = 1; made > 0 && n < 100; n++) {
 		weir_tls *tls = NULL;
 		int rc;
@@ -508,7 +508,7 @@ START_TEST(a_context_is_made_whole_or_not_at_all)
 		made = faults_made();
 		faults_clear();
 		ck_assert_int_eq(rc, made ? -ENOMEM : 0);
-		weir_tls_free(tls);
+		weir_tls_unref(tls);
 	}
 	ck_assert_int_eq(made, 0);
 }

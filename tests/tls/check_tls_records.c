@@ -180,7 +180,7 @@ static weir_conn *dial(struct peer *p, int version)
 	peer_meet_aside(p);
 	ck_assert_int_eq(weir_dial(&c, p->address, 0), 0);
 	ck_assert_int_eq(weir_conn_start_tls(c, tls, NULL), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	pthread_join(p->thread, NULL);
 	return c;
 }
@@ -317,7 +317,7 @@ static struct server *serve_and_dial_with(const struct weir_config *config,
 	peer_listen(p, version);
 	ck_assert_int_eq(
 		weir_server_dial(s->weir, NULL, p->address, 0, &service), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	peer_meet(p);
 	return s;
 }
@@ -471,7 +471,7 @@ START_TEST(a_failure_that_output_finds_is_logged_without_a_lock)
 	ck_assert_int_eq(send(p.fd, wrong, PART, MSG_NOSIGNAL), PART);
 	UNTIL(atomic_load(&told) == 1);
 	UNTIL(stats(s).ledger.failed == 1);
-	weir_unref(line_reader);
+	weir_ref_unref(line_reader);
 	peer_abandon(&p);
 	(void)server_stop_and_check(s);
 }
@@ -642,7 +642,7 @@ static int make_context(const char *name, char *why, size_t cap)
 	if (rc == 0 && name == NULL)
 		rc = weir_tls_add(tls, tls_file("a.pem"), tls_file("a.key"),
 				  why, cap);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return rc;
 }
 

@@ -25,7 +25,7 @@ static struct server *serve_by(weir_tls *tls)
 	service.readable = echo;
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return s;
 }
 

@@ -216,12 +216,12 @@ START_TEST(what_is_not_as_expected_is_told_in_a_line)
 	expect_warning(tls, 1, "c.pem: the chain is out of order");
 	expect_warning(tls, 2, "c.key: others may read this key");
 	expect_warning(tls, 3, NULL);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	tls = server_with_crl("old.crl");
 	expect_warning(tls, 0, "old.crl: the list of revoked certificates has");
 	expect_warning(tls, 1, NULL);
 	ck_assert(weir_tls_crl_expires(tls) < -86000);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 }
 END_TEST
 
@@ -242,11 +242,11 @@ START_TEST(a_configuration_begins_with_the_defaults)
 		ck_assert_int_eq(wide.later[i], 0);
 	wide.known.name = "a.example";
 	ck_assert_int_eq(weir_tls_new_client(&tls, &wide.known, NULL, 0), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	weir_tls_config_init(&few, offsetof(struct weir_tls_config, ciphers));
 	ck_assert_str_eq(few.ciphers, "stays");
 	ck_assert_int_eq(weir_tls_new_client(&tls, &few, NULL, 0), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	weir_tls_config_init(NULL, 100);
 }
 END_TEST
@@ -293,14 +293,14 @@ START_TEST(odd_calls_are_refused)
 	ck_assert(weir_tls_expires(server) > 29 * 86400);
 	ck_assert(weir_tls_crl_expires(server) == INT64_MAX);
 	ck_assert(weir_tls_crl_expires(NULL) == INT64_MAX);
-	weir_tls_free(client);
+	weir_tls_unref(client);
 	memset(long_name, 'a', 256); /* a server name has 255 bytes at most */
 	long_name[256] = '\0';
 	ck_assert_int_eq(weir_tls_new_client(
 				 &client, WEIR_TLS(.name = long_name), NULL, 0),
 			 0);
 	ck_assert_int_eq(weir_tls_use(&service, client), -EINVAL);
-	weir_tls_free(client);
+	weir_tls_unref(client);
 	ck_assert_int_eq(
 		weir_tls_new_client(&client, WEIR_TLS(.name = "a"), NULL, 0),
 		0);
@@ -322,9 +322,28 @@ START_TEST(odd_calls_are_refused)
 		    -EBUSY);
 	weir_server_free(s->weir);
 	server_check_freed(s);
-	weir_tls_free(client);
-	weir_tls_free(server);
-	weir_tls_free(NULL);
+	weir_tls_unref(client);
+	weir_tls_unref(server);
+	weir_tls_unref(NULL);
+}
+END_TEST
+
+START_TEST(a_context_lives_until_its_last_reference)
+{
+	weir_tls *tls = tls_server("a"), *other = weir_tls_dup(tls);
+	struct weir_service service = *echo_service();
+	char names[64];
+
+	tls_make_pair("b", "DNS:b.example", "ca");
+	ck_assert(other == tls && weir_tls_dup(NULL) == NULL);
+	weir_tls_unref(tls);
+	/* a reference is no use of it */
+	ck_assert_int_eq(weir_tls_add(other, tls_file("b.pem"),
+				      tls_file("b.key"), NULL, 0),
+			 0);
+	ck_assert_int_gt(weir_tls_names(other, names, sizeof(names)), 0);
+	ck_assert_int_eq(weir_tls_use(&service, other), 0);
+	weir_tls_unref(other);
 }
 END_TEST
 
@@ -342,7 +361,7 @@ START_TEST(the_error_of_a_file_is_not_that_of_an_earlier_call)
 	ck_assert_int_eq(weir_tls_add(tls, "/nowhere/b.pem", NULL, reason,
 				      sizeof(reason)),
 			 -ENOENT);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 }
 END_TEST
 
@@ -403,7 +422,7 @@ START_TEST(a_client_is_shown_the_certificate_that_it_asks_for)
 	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
 				      NULL, 0),
 			 -EBUSY);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	expect_shown(s, NULL, "a.example");
 	expect_shown(s, "a.example", "a.example");
 	expect_shown(s, "b.example", "b.example");
@@ -420,12 +439,12 @@ START_TEST(a_listener_takes_another_certificate_while_it_serves)
 	struct server *s = serve_with(tls);
 	struct tls_client old = tls_open(s, NULL);
 
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	tls_make_pair("b", "DNS:b.example", "ca");
 	for (int i = 0; i < 20; i++) {
 		next = tls_server(i % 2 ? "a" : "b");
 		ck_assert_int_eq(weir_tls_replace(s->weir, 0, next), 0);
-		weir_tls_free(next);
+		weir_tls_unref(next);
 		expect_shown(s, NULL, i % 2 ? "a.example" : "b.example");
 		tls_expect_echo(&old, "still");
 	}
@@ -467,7 +486,7 @@ START_TEST(a_protocol_is_agreed_on_or_the_handshake_fails)
 				      NULL, 0),
 			 0);
 	s = serve_with(tls);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	expect_protocol(s, (const unsigned char *)"\x02h2\x08http/1.1", 12,
 			"http/1.1");
 	expect_protocol(s,
@@ -509,7 +528,7 @@ static struct server *serve_clients_as(int client, const char *names,
 	service.readable = fn;
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return s;
 }
 
@@ -607,7 +626,7 @@ START_TEST(the_names_of_a_refused_client_are_told)
 	service.unserved = note_refused;
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	expect_refused_client(s, "a.example", "own", "own.example");
 	expect_refused_client(s, "a.example", "other",
 			      "other.example 192.0.2.1");
@@ -623,7 +642,7 @@ static void replace_crl(struct server *s, const char *crl)
 	weir_tls *tls = server_with_crl(crl);
 
 	ck_assert_int_eq(weir_tls_replace(s->weir, 0, tls), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 }
 
 START_TEST(a_client_that_was_revoked_is_not_served)
@@ -638,7 +657,7 @@ START_TEST(a_client_that_was_revoked_is_not_served)
 	tls_make_crl("old", "", -1);
 	tls = server_with_crl("first.crl");
 	s = serve_with(tls);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	ck_assert(is_served(s, "good"));
 	ck_assert(is_served(s, "lost"));
 	replace_crl(s, "second.crl");
@@ -668,7 +687,7 @@ START_TEST(an_authority_without_a_list_is_told_and_its_clients_are_refused)
 		       "by CN=own: its clients are refused");
 	expect_warning(tls, 1, NULL);
 	s = serve_with(tls);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	ck_assert(is_served(s, "good"));
 	ck_assert(!is_served(s, "own"));
 	UNTIL(stats(s).ledger.open == 0);
@@ -701,7 +720,7 @@ START_TEST(another_certificate_verifies_clients_like_the_first)
 				      NULL, 0),
 			 0);
 	s = serve_with(tls);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	ck_assert(is_served_as(s, "b.example", "first"));
 	ck_assert(!is_served_as(s, "b.example", "other"));
 	ck_assert(!is_served_as(s, "b.example", NULL));
@@ -860,7 +879,7 @@ START_TEST(names_are_given_in_utf_8_without_control_characters)
 		service.arg = (void *)(uintptr_t)&cases[i].expected;
 		ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 		s = serve(NULL, &service);
-		weir_tls_free(tls);
+		weir_tls_unref(tls);
 		ck_assert(is_served(s, cases[i].cn));
 		(void)server_stop_and_check(s);
 	}
@@ -1010,8 +1029,8 @@ START_TEST(a_client_verifies_the_server_and_its_name)
 	expect_not_trusted(s, strange, "a.example", "unknown authority");
 	UNTIL(stats(s).ledger.open == 0);
 	(void)server_stop_and_check(s);
-	weir_tls_free(trusting);
-	weir_tls_free(strange);
+	weir_tls_unref(trusting);
+	weir_tls_unref(strange);
 }
 END_TEST
 
@@ -1029,8 +1048,8 @@ START_TEST(a_name_that_would_match_others_is_refused)
 	weir_conn_free(c);
 	ck_assert_int_eq(weir_tls_use(&service, dotted), -EINVAL);
 	(void)server_stop_and_check(s);
-	weir_tls_free(trusting);
-	weir_tls_free(dotted);
+	weir_tls_unref(trusting);
+	weir_tls_unref(dotted);
 }
 END_TEST
 
@@ -1060,7 +1079,7 @@ static void expect_no_tls(const struct weir_service *service, int rc,
 	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
 	ck_assert_msg(strstr(info.why, words) != NULL, "why: %s", info.why);
 	weir_conn_free(c);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	(void)server_stop_and_check(s);
 }
 
@@ -1123,15 +1142,15 @@ START_TEST(a_server_dials_by_tls)
 	ck_assert_int_eq(
 		weir_server_dial(s->weir, NULL, s->address, 0, &service),
 		-EINVAL);
-	weir_tls_free(server);
+	weir_tls_unref(server);
 	for (int i = 0; i < 10; i++) {
 		ck_assert_int_eq(weir_tls_use(&service, i < 8 ? good : bad), 0);
 		ck_assert_int_eq(weir_server_dial(s->weir, NULL, s->address, 0,
 						  &service),
 				 0);
 	}
-	weir_tls_free(good);
-	weir_tls_free(bad);
+	weir_tls_unref(good);
+	weir_tls_unref(bad);
 	UNTIL(atomic_load(&ended) == 10);
 	ck_assert_int_eq(atomic_load(&answered), 8);
 	UNTIL(stats(s).ledger.open == 0);
@@ -1211,7 +1230,7 @@ START_TEST(tls_begins_in_mid_connection)
 		r = server_stop_and_check(s);
 		ck_assert_uint_eq(r.ledger.accepted, 1);
 	}
-	weir_tls_free(late_tls);
+	weir_tls_unref(late_tls);
 }
 END_TEST
 
@@ -1255,8 +1274,8 @@ START_TEST(a_session_that_dials_speaks_first_by_tls)
 		r = server_stop_and_check(s);
 		ck_assert_uint_eq(r.ledger.completed, 2);
 	}
-	weir_tls_free(late_tls);
-	weir_tls_free(trusting);
+	weir_tls_unref(late_tls);
+	weir_tls_unref(trusting);
 }
 END_TEST
 
@@ -1291,7 +1310,7 @@ START_TEST(a_stop_ends_connections_with_starttls_well)
 	late_tls = tls_server("a");
 	for (int i = 0; i < 4; i++)
 		stop_with_starttls(i & 1, i & 2);
-	weir_tls_free(late_tls);
+	weir_tls_unref(late_tls);
 }
 END_TEST
 
@@ -1326,7 +1345,7 @@ START_TEST(a_stop_lets_a_handshake_of_starttls_end)
 		while (!ends_handshake_in_stop(on_worker))
 			ck_assert_int_lt(++tries, 50);
 	}
-	weir_tls_free(late_tls);
+	weir_tls_unref(late_tls);
 }
 END_TEST
 
@@ -1352,7 +1371,7 @@ START_TEST(what_is_sent_in_clear_behind_starttls_is_not_obeyed)
 		UNTIL(stats(s).ledger.failed == 1);
 		(void)server_stop_and_check(s);
 	}
-	weir_tls_free(late_tls);
+	weir_tls_unref(late_tls);
 }
 END_TEST
 
@@ -1383,13 +1402,15 @@ static weir_tls *make_contexts(void)
 	GIVES(-ENOENT, weir_tls_warning(tls, 10, buf, sizeof(buf)));
 	DOES(weir_tls_use(&(struct weir_service){ 0 }, tls));
 	DOES(weir_tls_replace(uncancelled->weir, 0, tls));
-	DOES((weir_tls_free(tls), 0));
+	GIVES(tls, weir_tls_dup(tls));
+	DOES((weir_tls_unref(tls), 0));
+	DOES((weir_tls_unref(tls), 0));
 	GIVES(-EINVAL,
 	      weir_tls_new(&other, WEIR_TLS(.key = "none"), why, sizeof(why)));
 	/* The system's authorities. */
 	DOES(weir_tls_new_client(&other, WEIR_TLS(.min_version = WEIR_TLS_1_3),
 				 why, sizeof(why)));
-	DOES((weir_tls_free(other), 0));
+	DOES((weir_tls_unref(other), 0));
 	DOES(weir_tls_new_client(&other, WEIR_TLS(.ca = tls_file("ca.pem")),
 				 why, sizeof(why)));
 	return other;
@@ -1409,7 +1430,7 @@ static void all_calls(void)
 	DOES(weir_conn_tls(c, &info, sizeof(info)));
 	DOES(weir_conn_tls_name(c, WEIR_TLS_NAME_DNS, 0, buf, sizeof(buf)));
 	DOES((weir_conn_free(c), 0));
-	DOES((weir_tls_free(tls), 0));
+	DOES((weir_tls_unref(tls), 0));
 }
 
 /* The server closes its side a moment after the client. */
@@ -1440,6 +1461,7 @@ int main(void)
 		what_is_not_as_expected_is_told_in_a_line,
 		the_error_of_a_file_is_not_that_of_an_earlier_call,
 		a_configuration_begins_with_the_defaults, odd_calls_are_refused,
+		a_context_lives_until_its_last_reference,
 		names_of_a_client_have_no_control_bytes,
 		a_client_is_shown_the_certificate_that_it_asks_for,
 		a_listener_takes_another_certificate_while_it_serves,

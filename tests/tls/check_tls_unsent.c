@@ -100,7 +100,7 @@ START_TEST(encrypted_output_is_unsent_until_the_socket_takes_it)
 		tls_expect(&c, "b", 1);
 		UNTIL(stats(s).unsent == 0);
 		ck_assert_int_eq(weir_ref_unsent(seen.ref), 0);
-		weir_unref(seen.ref);
+		weir_ref_unref(seen.ref);
 		tls_close(&c);
 		(void)server_stop_and_check(s);
 	}
@@ -145,8 +145,8 @@ START_TEST(encrypted_output_counts_until_its_connection_ends)
 		}
 		end_it(s, &c, ref, how);
 		UNTIL(stats(s).unsent == (is_alone ? 0 : SEALED));
-		weir_unref(ref);
-		weir_unref(seen.ref);
+		weir_ref_unref(ref);
+		weir_ref_unref(seen.ref);
 		faults_clear();
 		tls_abandon(&other);
 		if (how != LOST)
@@ -182,7 +182,7 @@ START_TEST(limits_hold_for_encrypted_output)
 	ck_assert_int_eq(seen.held, 1);
 	ck_assert_int_eq(weir_ref_send(seen.ref, "x", 1), -ENOBUFS);
 	ck_assert_int_eq(weir_ref_unsent(seen.ref), SEALED);
-	weir_unref(seen.ref);
+	weir_ref_unref(seen.ref);
 	faults_clear();
 	tls_abandon(&c);
 	(void)server_stop_and_check(s);
@@ -216,7 +216,7 @@ START_TEST(a_connection_of_the_program_tells_its_encrypted_output)
 
 	ck_assert_int_eq(weir_dial(&c, s->address, 0), 0);
 	ck_assert_int_eq(weir_conn_start_tls(c, tls, NULL), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	ck_assert_int_eq(weir_conn_write(c, "a", 1), 0);
 	ck_assert_int_eq(weir_conn_read(c, &byte, 1), 1);
 	ck_assert_int_eq(weir_conn_unsent(c), 0);

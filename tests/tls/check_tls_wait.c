@@ -27,7 +27,7 @@ static weir_conn *dial(struct server *s)
 
 	ck_assert_int_eq(weir_dial(&c, s->address, 0), 0);
 	ck_assert_int_eq(weir_conn_start_tls(c, tls, NULL), 0);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return c;
 }
 
@@ -292,7 +292,7 @@ START_TEST(what_another_thread_sends_goes_out_while_a_session_sleeps)
 		ck_assert_int_eq(weir_ref_send(ref, "news", 4), 0);
 		tls_expect(&c, "news", 4);
 		weir_ref_cancel(ref);
-		weir_unref(ref);
+		weir_ref_unref(ref);
 		UNTIL(stats(s).ledger.open == 0);
 		tls_abandon(&c);
 		(void)server_stop_and_check(s);

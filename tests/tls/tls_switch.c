@@ -106,7 +106,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	mine.handshake_ms = WEIR_NEVER; /* tls_proxy makes one at a time */
 	tls = use_tls(&mine);
 	id = next(s, where, &mine);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	if (id >= 0 &&
 	    weir_server_address(s, id, address, sizeof(address)) > 0 &&
 	    strncmp(address, "unix:", 5) != 0)

@@ -215,7 +215,7 @@ struct server *tls_serve(const struct weir_config *config,
 
 	ck_assert_int_eq(weir_tls_use(&mine, tls), 0);
 	s = serve(config, &mine);
-	weir_tls_free(tls);
+	weir_tls_unref(tls);
 	return s;
 }
 

@@ -379,7 +379,7 @@ static void end_dials(struct server *s, struct dialled *d, int count)
 {
 	for (int i = 0; i < count; i++) {
 		(void)weir_ref_cancel(d[i].ref);
-		weir_unref(d[i].ref);
+		weir_ref_unref(d[i].ref);
 	}
 	for (int i = 0; i < count; i++)
 		UNTIL(atomic_load(&d[i].has_ended));
