@@ -340,7 +340,7 @@ static void leave(weir_conn *c, void *arg)
 	}
 }
 
-static void say(void *arg, int level, const char *line)
+static void say(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

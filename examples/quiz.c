@@ -58,7 +58,7 @@ static int dialogue(weir_conn *c, void *arg)
 	return weir_conn_printf(c, "%d of %d\n", right, count);
 }
 
-static void log_line(void *arg, int level, const char *line)
+static void log_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

@@ -381,7 +381,7 @@ void wr_conn_begin_close(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
-static weir_closed *close_callback(const struct weir_conn *c)
+static weir_closed_fn *close_callback(const struct weir_conn *c)
 {
 	const struct weir_service *set = &c->service->set;
 	bool is_unserved = c->call.why == 0 && !c->is_dialled;
@@ -403,7 +403,7 @@ static void drop_argument(struct weir_conn *c)
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
-	weir_closed *closed = close_callback(c);
+	weir_closed_fn *closed = close_callback(c);
 
 	if (closed)
 		closed(c, c->service->set.arg);

@@ -196,7 +196,7 @@ static struct weir_conn *take_early_locked(struct wr_table *t)
 	return wr_container_of(n, struct weir_conn, node);
 }
 
-int wr_dialled_spawn(struct wr_core *core, weir_ref **ret, weir_handler *fn,
+int wr_dialled_spawn(struct wr_core *core, weir_ref **ret, weir_handler_fn *fn,
 		     void *arg, void (*drop)(void *arg))
 {
 	const struct weir_service service = { .size = sizeof(service),

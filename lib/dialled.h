@@ -14,7 +14,7 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service);
 
-int wr_dialled_spawn(struct wr_core *core, weir_ref **ret, weir_handler *fn,
+int wr_dialled_spawn(struct wr_core *core, weir_ref **ret, weir_handler_fn *fn,
 		     void *arg, void (*drop)(void *arg));
 
 /* The server has started: begin the sessions that were spawned before. */

@@ -498,7 +498,7 @@ static WR_INLINE void note_call(struct weir_conn *c, uint64_t ns)
 }
 
 static WR_INLINE int call_handler(struct weir_conn *c, int why,
-				  weir_handler *fn)
+				  weir_handler_fn *fn)
 {
 	struct wr_context *ctx = c->ctx;
 	uint64_t ns;
@@ -614,7 +614,7 @@ static enum step go_on_session(struct weir_conn *c)
 	}
 }
 
-static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
+static enum step run_callback(struct weir_conn *c, int why, weir_handler_fn *fn)
 {
 	if (c->service->stacks)
 		return begin_session(c, why, false);

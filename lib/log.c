@@ -23,7 +23,7 @@ void wr_logf(struct wr_logger *log, int level, const char *format, ...)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
 	atomic_fetch_add(&log->writing, 1);
-	log->sink(log->arg, level, line);
+	log->sink(level, line, log->arg);
 	atomic_fetch_sub(&log->writing, 1);
 }
 

@@ -9,7 +9,7 @@
 #include "weir.h"
 
 struct wr_logger {
-	weir_log *sink; /* NULL: silent */
+	weir_log_fn *sink; /* NULL: silent */
 	void *arg;
 	const _Atomic int *level;
 	_Atomic int writing; /* threads in the sink */

@@ -123,13 +123,13 @@ static void *work(void *arg)
 		wr_logf(&core->logger, WEIR_LOG_WARNING,
 			"worker %d: cannot be bound to a processor", w->index);
 	if (config->worker_start)
-		config->worker_start(config->worker_arg, w->index);
+		config->worker_start(w->index, config->worker_arg);
 	w->ctx.now = wr_now_ns();
 	wr_context_begin(&w->ctx);
 	while (wr_sched_next(&core->sched, w->index, &w->ctx.now, &task))
 		run_task(w, &task);
 	if (config->worker_exit)
-		config->worker_exit(config->worker_arg, w->index);
+		config->worker_exit(w->index, config->worker_arg);
 	wr_overflow_leave_thread(signal_stack);
 	wr_pool_leave(p, &w->thread);
 	return NULL;

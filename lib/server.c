@@ -715,7 +715,7 @@ int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 	return s ? wr_dialled_adopt(&s->core, ret, fd, service) : -EINVAL;
 }
 
-int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler *fn,
+int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler_fn *fn,
 		      void *arg, void (*drop)(void *arg))
 {
 	WR_NO_CANCEL();

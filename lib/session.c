@@ -13,7 +13,7 @@
 
 #include "sys.h"
 
-static weir_handler *handler_of(const struct weir_conn *c)
+static weir_handler_fn *handler_of(const struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
 

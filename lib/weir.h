@@ -141,7 +141,7 @@ typedef struct weir_access weir_access; /* rules for clients */
  * pthread_exit().  A child process that it forks either execs, or makes no
  * calls of this library and ends with _exit().
  */
-typedef int weir_handler(weir_conn *c, void *arg);
+typedef int weir_handler_fn(weir_conn *c, void *arg);
 
 /*
  * Called once at the end of a connection, after its last callback, when all
@@ -153,7 +153,7 @@ typedef int weir_handler(weir_conn *c, void *arg);
  * worker, or on the acceptor, where it must not block.  Neither is called for a
  * connection that was refused.
  */
-typedef void weir_closed(weir_conn *c, void *arg);
+typedef void weir_closed_fn(weir_conn *c, void *arg);
 
 /*
  * Decides about a client that the access rules let in: 0 admits it, any other
@@ -162,19 +162,19 @@ typedef void weir_closed(weir_conn *c, void *arg);
  * block.  With WEIR_PROXY_REQUIRED it runs on a worker, and peer is the address
  * that the PROXY header tells.
  */
-typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
-		       void *arg);
+typedef int weir_admit_fn(int fd, const struct sockaddr *peer,
+			  socklen_t peer_len, void *arg);
 
 /*
  * Told of each client of the service that is refused, for example for a log;
  * the library then logs no line for it, only the error if a session gets no
  * stack.  peer is the client's address as text, via is the address of its proxy
- * or NULL, and reason is a short English text.  weir_closed is not called for
- * such a client.  This callback runs on the acceptor, where it must not block,
- * or on a worker.
+ * or NULL, and reason is a short English text.  `closed` is not called for such
+ * a client.  This callback runs on the acceptor, where it must not block, or on
+ * a worker.
  */
-typedef void weir_refused(const char *peer, const char *via, const char *reason,
-			  void *arg);
+typedef void weir_refused_fn(const char *peer, const char *via,
+			     const char *reason, void *arg);
 
 /*
  * Gets one line, without its newline.  Several threads call it at once, among
@@ -183,21 +183,21 @@ typedef void weir_refused(const char *peer, const char *via, const char *reason,
  * own.)  It may be called until weir_server_join() has returned anything but
  * -EBUSY.
  */
-typedef void weir_log(void *arg, int level, const char *line);
+typedef void weir_log_fn(int level, const char *line, void *arg);
 
 /*
  * Called on a worker when the timer t of the server is due, one call at a time
  * for each timer.  It may move or free t.  The rules for callbacks in
- * weir_handler apply to it.
+ * weir_handler_fn apply to it.
  */
 typedef void weir_timer_fn(weir_server *s, weir_timer *t, void *arg);
 
 /* Called at the start and at the end of each worker; index counts from 0. */
-typedef void weir_worker_hook(void *arg, int index);
+typedef void weir_worker_fn(int index, void *arg);
 
 /*
- * Verdicts, see weir_handler.  They are large, so that a count of bytes that a
- * handler returns by mistake is none of them.
+ * Verdicts, see weir_handler_fn.  They are large, so that a count of bytes that
+ * a handler returns by mistake is none of them.
  */
 enum {
 	WEIR_CLOSE = 0,
@@ -212,13 +212,13 @@ enum {
 	WEIR_OPENED = 1,   /* the connection is new; no input has been read */
 	WEIR_INPUT = 2,	   /* there is input, or the end of it */
 	WEIR_WAKE = 3,	   /* weir_ref_wake() was called */
-	WEIR_DRAIN = 4,	   /* the server stops; see weir_handler */
+	WEIR_DRAIN = 4,	   /* the server stops; see weir_handler_fn */
 	WEIR_WRITABLE = 5, /* there is room, see weir_conn_want_room() */
 	WEIR_TIMER = 6,	   /* the time of weir_conn_set_timer() has passed */
 	WEIR_EXPIRED = 7   /* in `expired`: a deadline has passed */
 };
 
-/* weir_config.log_level, and the level of a line of weir_log. */
+/* weir_config.log_level, and the level of a line of weir_log_fn. */
 enum {
 	WEIR_LOG_ERROR = 1,
 	WEIR_LOG_WARNING = 2,
@@ -372,10 +372,10 @@ struct weir_config {
 	int evict_ms;	     /* idle time; a time; WEIR_NEVER */
 	weir_access *access; /* rules for clients; NULL: all may connect */
 
-	weir_log *log; /* where lines go; NULL: nowhere */
+	weir_log_fn *log; /* where lines go; NULL: nowhere */
 	void *log_arg;
-	weir_worker_hook *worker_start; /* NULL: none */
-	weir_worker_hook *worker_exit;	/* NULL: none */
+	weir_worker_fn *worker_start; /* NULL: none */
+	weir_worker_fn *worker_exit;  /* NULL: none */
 	void *worker_arg;
 };
 
@@ -434,16 +434,16 @@ struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
 	int exact;   /* as in struct weir_config */
 
-	weir_handler *session;	/* a whole dialogue; its calls wait */
-	weir_handler *readable; /* called on input; its reads never wait */
-	weir_handler *opened;	/* called first, before any input */
-	weir_handler *expired;	/* called when a deadline passes; or NULL */
-	weir_closed *closed;	/* called at the end */
-	weir_closed *unserved;	/* instead, if nothing was called; or NULL */
-	weir_admit *admit;	/* decides about clients; or NULL */
-	weir_refused *refused;	/* told of refused clients; or NULL */
-	void *arg;		/* passed to each of them */
-	weir_layer *layer;	/* set by weir_tls_use(); NULL: none */
+	weir_handler_fn *session;  /* a whole dialogue; its calls wait */
+	weir_handler_fn *readable; /* called on input; its reads never wait */
+	weir_handler_fn *opened;   /* called first, before any input */
+	weir_handler_fn *expired;  /* called when a deadline passes; or NULL */
+	weir_closed_fn *closed;	   /* called at the end */
+	weir_closed_fn *unserved;  /* instead, if nothing was called; or NULL */
+	weir_admit_fn *admit;	   /* decides about clients; or NULL */
+	weir_refused_fn *refused;  /* told of refused clients; or NULL */
+	void *arg;		   /* passed to each of them */
+	weir_layer *layer;	   /* set by weir_tls_use(); NULL: none */
 
 	int first_byte_ms;     /* from accept to the first input; 60,000 */
 	int read_ms;	       /* for a whole message, once begun; 30,000 */
@@ -1050,8 +1050,9 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * Returns 0; -EINVAL; -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_spawn(weir_server *s, weir_ref **ret, weir_handler *fn,
-			       void *arg, void (*drop)(void *arg));
+WEIR_API int weir_server_spawn(weir_server *s, weir_ref **ret,
+			       weir_handler_fn *fn, void *arg,
+			       void (*drop)(void *arg));
 
 /*
  * Make a timer: fn is called with arg after ms (0: at once; WEIR_NEVER: not

@@ -73,7 +73,7 @@ template <typename Call> std::string text_of(Call call, const char *what)
 class logger {
 	std::function<void(int, std::string_view)> sink;
 
-	static void call(void *arg, int level, const char *line) noexcept
+	static void call(int level, const char *line, void *arg) noexcept
 	{
 		try {
 			static_cast<logger *>(arg)->sink(level, line);
@@ -83,7 +83,7 @@ class logger {
 	}
 
 public:
-	weir_log *log = nullptr;
+	weir_log_fn *log = nullptr;
 	void *arg = nullptr;
 
 	void set(std::function<void(int, std::string_view)> to)
@@ -106,9 +106,9 @@ public:
 			for (char &c : line)
 				if ((c >= 0 && c < ' ') || c == 127)
 					c = '?';
-			log(arg, WEIR_LOG_ERROR, line.c_str());
+			log(WEIR_LOG_ERROR, line.c_str(), arg);
 		} catch (...) {
-			log(arg, WEIR_LOG_ERROR, "exception: no memory");
+			log(WEIR_LOG_ERROR, "exception: no memory", arg);
 		}
 	}
 };
@@ -421,7 +421,7 @@ inline service session(handler fn)
 
 struct config {
 	weir_config options;
-	/* Instead of options.log; weir_log in weir.h says what it must not. */
+	/* Instead of options.log; weir_log_fn in weir.h says what it must not. */
 	std::function<void(int level, std::string_view line)> log;
 
 	config() { weir_config_init(&options, sizeof options); }

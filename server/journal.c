@@ -144,7 +144,7 @@ static void report_dropped(void)
 		journal_write(WEIR_LOG_WARNING, note, lost);
 }
 
-void journal_sink(void *arg, int level, const char *text)
+void journal_sink(int level, const char *text, void *arg)
 {
 	(void)arg;
 	if (!journal_wants(level) || !journal_level_name(level))
@@ -171,7 +171,7 @@ static void log_formatted(int level, const char *format, va_list ap)
 	char text[LOG_TEXT];
 
 	vsnprintf(text, sizeof(text), format, ap);
-	journal_sink(NULL, level, text);
+	journal_sink(level, text, NULL);
 }
 
 void journal(int level, const char *format, ...)

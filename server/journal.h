@@ -38,7 +38,7 @@ bool journal_wants(int level);
 void journal_set_level(int level);
 int journal_level(void);
 
-weir_log journal_sink;
+weir_log_fn journal_sink;
 
 /* About the server: what it does, what fails. */
 void journal(int level, const char *format, ...)

@@ -110,7 +110,7 @@ done
 cat >"$work/c++17.cc" <<'TEXT'
 #include <weir.h>
 
-static int start(weir_server **ret, weir_handler *handler)
+static int start(weir_server **ret, weir_handler_fn *handler)
 {
 	weir_config config;
 	weir_service service;
@@ -128,7 +128,7 @@ TEXT
 cat >"$work/c++20.cc" <<'TEXT'
 #include <weir.h>
 
-static int start(weir_server **ret, weir_handler *handler)
+static int start(weir_server **ret, weir_handler_fn *handler)
 {
 	if (weir_server_new(ret, WEIR_CONFIG(.workers = 2)) < 0)
 		return -1;

@@ -70,7 +70,7 @@ static int echo_lines(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-static void log_line(void *arg, int level, const char *line)
+static void log_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	if (level <= WEIR_LOG_WARNING)

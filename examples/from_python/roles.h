@@ -24,7 +24,7 @@ struct program {
 	int (*call)(weir_conn *c, const char *arg); /* 0 or -errno */
 };
 
-static void log_line(void *arg, int level, const char *line)
+static void log_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

@@ -79,7 +79,7 @@ static void finish(weir_conn *c, void *arg)
 
 /* ------------------------------------------------------------ the server */
 
-static void handle_error(void *arg, int level, const char *line)
+static void handle_error(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

@@ -43,7 +43,7 @@ static int converse(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-static void log_line(void *arg, int level, const char *line)
+static void log_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

@@ -163,7 +163,7 @@ static void leave(weir_conn *c, void *arg)
 
 /* ------------------------------------------------------------ the server */
 
-static void log_line(void *arg, int level, const char *line)
+static void log_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

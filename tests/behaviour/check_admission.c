@@ -549,8 +549,8 @@ static int relay_until_told(weir_conn *c, void *arg)
 	return rc == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : rc;
 }
 
-static weir_handler *const sessions[] = { echo_in_session, echo_after_waits,
-					  relay_until_told };
+static weir_handler_fn *const sessions[] = { echo_in_session, echo_after_waits,
+					     relay_until_told };
 
 /* It returns by itself, and so is completed. */
 START_TEST(a_session_that_waits_is_ended_too)

@@ -138,7 +138,8 @@ static void fill_to_the_brim(weir_conn *c, struct brim *b)
 	}
 }
 
-static struct client *serve_brim(struct brim *b, weir_handler *fn, int read_ms)
+static struct client *serve_brim(struct brim *b, weir_handler_fn *fn,
+				 int read_ms)
 {
 	b->s = serve_workers(
 		1, WEIR_SERVICE(.readable = fn, .arg = b, .outbox_mark = MARK,

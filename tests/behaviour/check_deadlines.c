@@ -59,7 +59,7 @@ static void drip(struct client *c)
 	}
 }
 
-static void drip_until_the_read_deadline(weir_handler *fn)
+static void drip_until_the_read_deadline(weir_handler_fn *fn)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s =

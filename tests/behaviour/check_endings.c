@@ -227,7 +227,8 @@ static void stay_at_gate(weir_conn *c, void *arg)
 }
 
 /* Input of the client stays unread, so that the connection lingers. */
-static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
+static void outlive(weir_handler_fn *fn, weir_closed_fn *closed,
+		    struct gate *gate)
 {
 	static char much[300000];
 	struct server *s = serve(

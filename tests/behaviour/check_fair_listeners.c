@@ -32,7 +32,7 @@ struct pair {
 
 /* The busy listener is the first or the second of the two. */
 static struct pair listen_twice(const struct weir_config *config,
-				weir_handler *readable, int busy)
+				weir_handler_fn *readable, int busy)
 {
 	struct pair p = { .server = server_new(config) };
 	static char names[] = "bo", *name[2];

@@ -7,7 +7,7 @@
 #include "test.h"
 
 struct dialogue {
-	weir_handler *handler;
+	weir_handler_fn *handler;
 	const char *says; /* then the end of input */
 	const char *expects;
 };
@@ -31,7 +31,7 @@ static void hold(const struct dialogue *d, bool is_session, size_t piece)
 	server_stop_and_check(s);
 }
 
-static void hold_in_all_ways(weir_handler *handler, const char *says,
+static void hold_in_all_ways(weir_handler_fn *handler, const char *says,
 			     const char *expects)
 {
 	static const size_t pieces[] = { 0, 1, 3 };
@@ -340,7 +340,7 @@ static int read_a_byte(weir_conn *c, void *arg)
 	return rc > 0 ? WEIR_AGAIN : rc;
 }
 
-static void hold_as_readable(weir_handler *handler, const char *says,
+static void hold_as_readable(weir_handler_fn *handler, const char *says,
 			     const char *expects)
 {
 	const struct dialogue d = { handler, says, expects };

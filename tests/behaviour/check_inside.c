@@ -31,7 +31,7 @@ static void must_not_wait(enum place place)
 	weir_server_free(inside.weir);
 }
 
-static void is_started(void *arg, int index)
+static void is_started(int index, void *arg)
 {
 	(void)arg;
 	(void)index;
@@ -65,7 +65,7 @@ static int is_opened(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static void is_logged(void *arg, int level, const char *line)
+static void is_logged(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;
@@ -77,7 +77,7 @@ static void is_logged(void *arg, int level, const char *line)
 		must_not_wait(IN_LOG_OF_END);
 }
 
-static void is_exited(void *arg, int index)
+static void is_exited(int index, void *arg)
 {
 	(void)arg;
 	(void)index;

@@ -305,8 +305,8 @@ static int take_after_the_error(weir_conn *c, void *arg)
 START_TEST(bytes_before_the_end_that_are_no_message_are_given)
 {
 	int is_told = 0;
-	weir_handler *const handlers[] = { take_by_three,
-					   take_after_the_error };
+	weir_handler_fn *const handlers[] = { take_by_three,
+					      take_after_the_error };
 
 	for (int i = 0; i < 2; i++) {
 		struct server *s =

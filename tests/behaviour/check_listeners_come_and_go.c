@@ -580,7 +580,7 @@ struct sink {
 	_Atomic int said, calls;
 };
 
-static void listen_in_its_sink(void *arg, int level, const char *line)
+static void listen_in_its_sink(int level, const char *line, void *arg)
 {
 	struct sink *sink = arg;
 

@@ -8,7 +8,7 @@
 
 #define LONG ((size_t)5 * 1000 * 1000)
 
-static struct server *serve_kind(weir_handler *handler, bool is_session,
+static struct server *serve_kind(weir_handler_fn *handler, bool is_session,
 				 void *arg)
 {
 	struct weir_service service = { .size = sizeof(service), .arg = arg };
@@ -45,7 +45,8 @@ static int await_a_line(weir_conn *c)
 }
 
 /* A line is answered at length, then the connection is closed. */
-static void expect_a_long_answer(weir_handler *handler, size_t len, void *arg)
+static void expect_a_long_answer(weir_handler_fn *handler, size_t len,
+				 void *arg)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s = serve_kind(handler, is_session, arg);

@@ -154,7 +154,7 @@ START_TEST(a_full_queue_refuses_the_rest)
 }
 END_TEST
 
-static void start_at_gate(void *arg, int index)
+static void start_at_gate(int index, void *arg)
 {
 	(void)index;
 	gate_wait(arg);

@@ -180,14 +180,14 @@ END_TEST
 
 /* ---- what is refused */
 
-static void log_nothing(void *arg, int level, const char *line)
+static void log_nothing(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;
 	(void)line;
 }
 
-static void run_nothing(void *arg, int index)
+static void run_nothing(int index, void *arg)
 {
 	(void)arg;
 	(void)index;
@@ -258,7 +258,7 @@ static int configure_in_a_callback(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-static void configure_in_the_sink(void *arg, int level, const char *line)
+static void configure_in_the_sink(int level, const char *line, void *arg)
 {
 	struct changer *ch = arg;
 

@@ -66,7 +66,7 @@ static int fill_and_ask(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static struct server *serve_log(struct log *l, weir_handler *fn)
+static struct server *serve_log(struct log *l, weir_handler_fn *fn)
 {
 	return serve_workers(1, WEIR_SERVICE(.readable = fn, .arg = l,
 					     .outbox_mark = MARK,

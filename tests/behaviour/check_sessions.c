@@ -143,7 +143,7 @@ static struct identity *find_own(void)
 static struct identity (*volatile identity_now)(void) = identify;
 static struct identity *(*volatile own_now)(void) = find_own;
 
-static void note_own(void *arg, int index)
+static void note_own(int index, void *arg)
 {
 	(void)arg, (void)index;
 	own = identify();
@@ -335,7 +335,7 @@ static int echo_and_keep(weir_conn *c, void *arg)
 }
 
 /* Waits of the first session end at once, again and again. */
-static void expect_that_another_is_served(weir_handler *fn)
+static void expect_that_another_is_served(weir_handler_fn *fn)
 {
 	struct server *s = serve_workers(1, WEIR_SERVICE(.session = fn));
 	struct client *c = client_open(s), *other;
@@ -547,7 +547,7 @@ static int leave_it_to_a_thread(weir_conn *c, void *arg)
 	return WEIR_CLOSE;
 }
 
-static _Noreturn void serve_and_ask(int out, weir_handler *fn)
+static _Noreturn void serve_and_ask(int out, weir_handler_fn *fn)
 {
 	weir_server *s;
 	weir_conn *c;
@@ -566,7 +566,7 @@ static _Noreturn void serve_and_ask(int out, weir_handler *fn)
 }
 
 /* What a child says on standard error, which ends with this signal. */
-static void expect_death(weir_handler *fn, int sig, const char *words)
+static void expect_death(weir_handler_fn *fn, int sig, const char *words)
 {
 	char text[512] = "";
 	int out[2], status;

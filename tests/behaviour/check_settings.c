@@ -343,7 +343,7 @@ struct roll {
 	int wrong;
 };
 
-static void worker_signs_in(void *arg, int index)
+static void worker_signs_in(int index, void *arg)
 {
 	struct roll *r = arg;
 
@@ -357,7 +357,7 @@ static void worker_signs_in(void *arg, int index)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void worker_signs_out(void *arg, int index)
+static void worker_signs_out(int index, void *arg)
 {
 	struct roll *r = arg;
 

@@ -232,7 +232,7 @@ START_TEST(a_client_that_waits_in_a_shortage_is_served_if_it_ends_in_time)
 END_TEST
 
 /* The acceptor logs this, and is held up. */
-static void log_at_gate(void *arg, int level, const char *line)
+static void log_at_gate(int level, const char *line, void *arg)
 {
 	(void)level;
 	if (strstr(line, "cannot accept"))

@@ -245,7 +245,7 @@ END_TEST
 
 /* ---- the stop */
 
-static bool is_cut_on_time(weir_handler *fn, int grace_ms)
+static bool is_cut_on_time(weir_handler_fn *fn, int grace_ms)
 {
 	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
 	struct place p = { .said = 1 };
@@ -271,7 +271,7 @@ static bool is_cut_on_time(weir_handler *fn, int grace_ms)
  * A cut session has 60 ms to return.  A busy machine may keep its worker from
  * running for longer, but not in most tries.
  */
-static void expect_cut_on_time(weir_handler *fn, int grace_ms)
+static void expect_cut_on_time(weir_handler_fn *fn, int grace_ms)
 {
 	const int tries = 20;
 	int on_time = 0;

@@ -23,7 +23,7 @@ static void came_back(int64_t began_at, int grace_ms)
 
 /* ----------------------------------------------------------- the log sink */
 
-static void wait_at_gate(void *arg, int level, const char *line)
+static void wait_at_gate(int level, const char *line, void *arg)
 {
 	(void)level;
 	(void)line;
@@ -104,7 +104,7 @@ END_TEST
 
 /* ------------------------------------------------- the end of the workers */
 
-static void wait_at_exit(void *arg, int index)
+static void wait_at_exit(int index, void *arg)
 {
 	(void)index;
 	gate_wait(arg);
@@ -307,14 +307,14 @@ static void hold_here(const struct held *h)
 	let_waiter_sleep(1);
 }
 
-static void hold_the_acceptor(void *arg, int level, const char *line)
+static void hold_the_acceptor(int level, const char *line, void *arg)
 {
 	(void)level;
 	if (strstr(line, "stopping"))
 		hold_here(arg);
 }
 
-static void hold_a_worker(void *arg, int index)
+static void hold_a_worker(int index, void *arg)
 {
 	const struct held *h = arg;
 	struct pollfd end = { .fd = weir_server_fd(h->server),

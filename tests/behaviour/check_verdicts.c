@@ -41,7 +41,7 @@ static int return_what_it_has_read(weir_conn *c, void *arg)
 
 START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 {
-	weir_handler *const wrong[] = {
+	weir_handler_fn *const wrong[] = {
 		say_again_without_asking,
 		say_again_after_a_read,
 		say_wait_without_asking,

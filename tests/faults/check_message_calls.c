@@ -16,7 +16,7 @@
 static _Thread_local bool is_worker;
 static atomic_int calls, waits;
 
-static void begin_worker(void *arg, int index)
+static void begin_worker(int index, void *arg)
 {
 	(void)arg, (void)index;
 	is_worker = true;

@@ -87,7 +87,7 @@ static void check_journal(const uint8_t *data, size_t size)
 	char *text = fuzz_text(data, size);
 
 	logged_len = 0;
-	journal_sink(NULL, WEIR_LOG_INFO, text);
+	journal_sink(WEIR_LOG_INFO, text, NULL);
 	REQUIRE(logged_len > 30 && logged[logged_len - 1] == '\n');
 	check_harmless(logged, logged_len - 1, 0);
 	free(text);

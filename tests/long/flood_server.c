@@ -290,7 +290,7 @@ static void say_report(weir_server *s)
 
 /* --------------------------------------------------------------- the server */
 
-static void on_log(void *arg, int level, const char *line)
+static void on_log(int level, const char *line, void *arg)
 {
 	(void)arg;
 	(void)level;

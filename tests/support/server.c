@@ -80,7 +80,7 @@ void process_state_check(const struct process_state *b)
 	expect_signals(b);
 }
 
-static void keep_line(void *arg, int level, const char *line)
+static void keep_line(int level, const char *line, void *arg)
 {
 	struct server *s = arg;
 	size_t len = strlen(line);

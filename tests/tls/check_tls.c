@@ -33,7 +33,7 @@ enum { READABLE, SESSION, SESSION_ON_WORKER, KINDS };
 	END_TEST                                                               \
 	static void name##_as(int kind)
 
-static struct weir_service service_as(int kind, weir_handler *fn)
+static struct weir_service service_as(int kind, weir_handler_fn *fn)
 {
 	struct weir_service service;
 

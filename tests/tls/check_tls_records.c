@@ -301,7 +301,7 @@ enum { READABLE, SESSION, SESSION_ON_WORKER, KINDS };
 
 static struct server *serve_and_dial_with(const struct weir_config *config,
 					  struct peer *p, int version, int kind,
-					  weir_handler *fn)
+					  weir_handler_fn *fn)
 {
 	weir_tls *tls = tls_client("a.example");
 	struct weir_service service;
@@ -323,7 +323,7 @@ static struct server *serve_and_dial_with(const struct weir_config *config,
 }
 
 static struct server *serve_and_dial(struct peer *p, int version, int kind,
-				     weir_handler *fn)
+				     weir_handler_fn *fn)
 {
 	return serve_and_dial_with(NULL, p, version, kind, fn);
 }
@@ -435,7 +435,7 @@ static int read_line(weir_conn *c, void *arg)
 	return (int)weir_conn_read_line(c, line, sizeof(line));
 }
 
-static void ask_the_connection(void *arg, int level, const char *line)
+static void ask_the_connection(int level, const char *line, void *arg)
 {
 	(void)level;
 	(void)arg;

@@ -519,7 +519,7 @@ static weir_tls *server_for_clients(int client, const char *names)
 }
 
 static struct server *serve_clients_as(int client, const char *names,
-				       weir_handler *fn)
+				       weir_handler_fn *fn)
 {
 	struct weir_service service = *echo_service();
 	weir_tls *tls = server_for_clients(client, names);

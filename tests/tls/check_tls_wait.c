@@ -11,7 +11,7 @@
 
 #define RECORD 1000
 
-static struct weir_service service_of(weir_handler *fn)
+static struct weir_service service_of(weir_handler_fn *fn)
 {
 	struct weir_service service;
 

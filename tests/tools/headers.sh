@@ -17,7 +17,7 @@ cat >"$work/use.c" <<'TEXT'
 #include <weir.h>
 #include <weir.h>
 
-extern weir_handler serve;
+extern weir_handler_fn serve;
 int start(weir_server **s);
 
 int start(weir_server **s)
@@ -95,7 +95,7 @@ TEXT
 cat >"$work/macros.cc" <<'TEXT'
 #include <weir.h>
 
-extern "C" weir_handler serve;
+extern "C" weir_handler_fn serve;
 int start(weir_server **s);
 
 int start(weir_server **s)

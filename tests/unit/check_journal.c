@@ -110,7 +110,7 @@ static bool take_some(const char *line)
 static void *write_log(void *unused)
 {
 	for (int i = 0; i < LINES_A_THREAD; i++)
-		journal_sink(NULL, WEIR_LOG_INFO, "a line");
+		journal_sink(WEIR_LOG_INFO, "a line", NULL);
 	return unused;
 }
 
@@ -125,7 +125,7 @@ START_TEST(many_threads_lose_no_line_without_a_count)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(ids[i], NULL);
 	takes = take_all;
-	journal_sink(NULL, WEIR_LOG_INFO, "the last");
+	journal_sink(WEIR_LOG_INFO, "the last", NULL);
 	ck_assert_uint_eq(told + taken, THREADS * LINES_A_THREAD + 1);
 	ck_assert_uint_eq(absurd, 0);
 }

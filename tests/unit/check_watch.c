@@ -40,7 +40,7 @@ int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 	return n;
 }
 
-static void count_line(void *arg, int level, const char *line)
+static void count_line(int level, const char *line, void *arg)
 {
 	(void)arg;
 	t.lines += level == WEIR_LOG_WARNING &&
