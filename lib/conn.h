@@ -497,13 +497,14 @@ static inline int wr_conn_timeout(const struct weir_conn *c, int which)
 }
 
 /* Owner, or with the lock: the peer of the socket.  Length, or -errno. */
-int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret);
+int wr_conn_direct_peer(const struct weir_conn *c,
+			struct sockaddr_storage *ret);
 
 /* The same for the client that the header names, or else the peer. */
-int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret);
+int wr_conn_client(const struct weir_conn *c, struct sockaddr_storage *ret);
 
 /* The same for the address that the client has connected to. */
-int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret);
+int wr_conn_target(const struct weir_conn *c, struct sockaddr_storage *ret);
 
 /* For logs; names the proxy, too.  The second: any thread, never waits. */
 #define WR_PEER_TEXT 256

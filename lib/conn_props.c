@@ -62,7 +62,7 @@ int weir_conn_fd(const weir_conn *c)
 	return c->fd;
 }
 
-int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret)
+int wr_conn_direct_peer(const struct weir_conn *c, struct sockaddr_storage *ret)
 {
 	socklen_t len = sizeof(*ret);
 	int rc;
@@ -78,13 +78,13 @@ int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret)
 	return rc < 0 ? rc : (int)len;
 }
 
-int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret)
+int wr_conn_client(const struct weir_conn *c, struct sockaddr_storage *ret)
 {
 	return c->proxy ? (int)wr_proxy_source(c->proxy, ret)
 			: wr_conn_direct_peer(c, ret);
 }
 
-int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret)
+int wr_conn_target(const struct weir_conn *c, struct sockaddr_storage *ret)
 {
 	socklen_t len = sizeof(*ret);
 	int rc;
@@ -97,7 +97,7 @@ int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret)
 	return rc < 0 ? rc : (int)len;
 }
 
-int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
+int weir_conn_peer(const weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
 	int len;
@@ -110,7 +110,7 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 					   (socklen_t)len, buf, cap);
 }
 
-int weir_conn_local(weir_conn *c, char *buf, size_t cap)
+int weir_conn_local(const weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
 	int len;

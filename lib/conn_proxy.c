@@ -120,7 +120,7 @@ int wr_conn_take_header(struct weir_conn *c, const char **why)
 	return (int)rc;
 }
 
-int weir_conn_via(weir_conn *c, char *buf, size_t cap)
+int weir_conn_via(const weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
 	int len;
@@ -171,7 +171,8 @@ int weir_conn_proxy_tls(const weir_conn *c)
 	return rc;
 }
 
-int weir_conn_proxy_header(weir_conn *c, int version, void *buf, size_t cap)
+int weir_conn_proxy_header(const weir_conn *c, int version, void *buf,
+			   size_t cap)
 {
 	struct sockaddr_storage source, target;
 	int rc;

@@ -130,19 +130,15 @@ int wr_core_set_stacks(struct wr_core *core, struct wr_service *service)
 		return 0;
 	wr_lock(&core->lock);
 	service->stacks = wr_stacks_of(&core->stacks, set->stack_size);
-	atomic_store(&core->has_stacks, core->stacks != NULL);
+	atomic_store(&core->stacks_shown, core->stacks);
 	wr_unlock(&core->lock);
 	return service->stacks ? 0 : -ENOMEM;
 }
 
-struct wr_stacks_sum wr_core_count_stacks(struct wr_core *core)
+struct wr_stacks_sum wr_core_count_stacks(const struct wr_core *core)
 {
-	struct wr_stacks *list;
-
-	wr_lock(&core->lock);
-	list = core->stacks;
-	wr_unlock(&core->lock);
-	return wr_stacks_count(list); /* none leaves the list before the end */
+	/* none leaves the list before the end */
+	return wr_stacks_count(atomic_load(&core->stacks_shown));
 }
 
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret)

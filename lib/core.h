@@ -83,9 +83,9 @@ struct wr_core {
 	struct wr_lock lock;
 	struct wr_cond changed;
 
-	struct wr_stacks *stacks; /* l: the list of all sizes */
-	_Atomic bool has_stacks;  /* a: the list is not empty */
-	bool handles_overflow;	  /* under a lock of overflow.c */
+	struct wr_stacks *stacks;		  /* l: the list of all sizes */
+	_Atomic(struct wr_stacks *) stacks_shown; /* a: the same, to read */
+	bool handles_overflow; /* under a lock of overflow.c */
 	struct {
 		int running;
 		struct wr_node *first, *last; /* wait */
@@ -125,7 +125,7 @@ int wr_core_configure(struct wr_core *core, const struct weir_config *config);
 /* Give a service with sessions their stacks, if this system can.  -ENOMEM. */
 int wr_core_set_stacks(struct wr_core *core, struct wr_service *service);
 
-struct wr_stacks_sum wr_core_count_stacks(struct wr_core *core);
+struct wr_stacks_sum wr_core_count_stacks(const struct wr_core *core);
 
 /* Sum of all threads, without the traffic of listeners; the rest is 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);

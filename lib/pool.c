@@ -39,7 +39,8 @@ static void fetch_ahead(const struct wr_worker *w)
 	const struct wr_core *core = w->pool->core;
 	uint64_t key;
 
-	if (!atomic_load_explicit(&core->has_stacks, memory_order_relaxed))
+	if (atomic_load_explicit(&core->stacks_shown, memory_order_relaxed) ==
+	    NULL)
 		return;
 	if (wr_sched_peek(&core->sched, w->index, 1, &key))
 		wr_session_fetch_conn(wr_table_try_find(core->table, key));

@@ -219,7 +219,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	return rc;
 }
 
-static struct wr_endpoint *find_listener(weir_server *s, int id)
+static struct wr_endpoint *find_listener(const weir_server *s, int id)
 {
 	return s ? wr_accept_find(&s->acceptor.accept, id) : NULL;
 }
@@ -291,7 +291,7 @@ int weir_server_own_listener(weir_server *s, int id)
 	return rc < 0 ? rc : wr_fence_own(&s->acceptor.accept, e);
 }
 
-int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
+int weir_server_address(const weir_server *s, int id, char *buf, size_t cap)
 {
 	const struct wr_endpoint *e;
 	size_t len;
@@ -508,7 +508,7 @@ static void log_stuck_acceptor(weir_server *s)
 			"the acceptor is stuck: the stop should have ended");
 }
 
-static struct weir_report unfinished_report(weir_server *s)
+static struct weir_report unfinished_report(const weir_server *s)
 {
 	struct weir_report report;
 	struct weir_stats stats;
@@ -763,13 +763,13 @@ int weir_server_configure_service(weir_server *s, int id,
 	return rc;
 }
 
-int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
+int weir_server_stats(const weir_server *s, struct weir_stats *ret, size_t size)
 {
 	const struct weir_config *config;
 	const struct wr_endpoint *e = NULL;
 	struct wr_stacks_sum stacks;
 	struct weir_stats now;
-	struct wr_core *core;
+	const struct wr_core *core;
 	int64_t longest_ns, left;
 
 	if (s == NULL || ret == NULL)
@@ -800,7 +800,7 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	return 0;
 }
 
-int weir_server_listener_stats(weir_server *s, int id,
+int weir_server_listener_stats(const weir_server *s, int id,
 			       struct weir_listener_stats *ret, size_t size)
 {
 	const struct wr_endpoint *e;

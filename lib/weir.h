@@ -855,7 +855,8 @@ WEIR_API int weir_server_unlisten(weir_server *s, int id);
  * Returns the length of the text; -EINVAL (no such listener); -ENOSPC.
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
+WEIR_API int weir_server_address(const weir_server *s, int id, char *buf,
+				 size_t cap);
 
 /*
  * Give the descriptor of listener id, for another process or server that
@@ -1143,7 +1144,7 @@ WEIR_API int weir_server_configure_service(weir_server *s, int id,
  * Returns 0; -EINVAL.
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
+WEIR_API int weir_server_stats(const weir_server *s, struct weir_stats *ret,
 			       size_t size);
 
 /*
@@ -1154,7 +1155,7 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
  * Returns 0; -EINVAL (also: no such listener).
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_listener_stats(weir_server *s, int id,
+WEIR_API int weir_server_listener_stats(const weir_server *s, int id,
 					struct weir_listener_stats *ret,
 					size_t size);
 
@@ -1568,8 +1569,8 @@ WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret,
  * socket of another family, taken over as a descriptor); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
-WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
+WEIR_API int weir_conn_peer(const weir_conn *c, char *buf, size_t cap);
+WEIR_API int weir_conn_local(const weir_conn *c, char *buf, size_t cap);
 
 /*
  * Write the address of the proxy from which the connection came, as
@@ -1580,7 +1581,7 @@ WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
  * -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API int weir_conn_via(weir_conn *c, char *buf, size_t cap);
+WEIR_API int weir_conn_via(const weir_conn *c, char *buf, size_t cap);
 
 /*
  * Give the value of the index-th TLV (from 0) of a type (WEIR_PROXY_ALPN ..., 0
@@ -1610,7 +1611,7 @@ WEIR_API int weir_conn_proxy_tls(const weir_conn *c);
  * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API int weir_conn_proxy_header(weir_conn *c, int version, void *buf,
+WEIR_API int weir_conn_proxy_header(const weir_conn *c, int version, void *buf,
 				    size_t cap);
 
 /*

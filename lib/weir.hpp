@@ -657,7 +657,7 @@ public:
 	{
 		return check(weir_server_listener_fd(s, id), "listener_fd");
 	}
-	std::string address(int id = 0)
+	std::string address(int id = 0) const
 	{
 		return detail::text_of(
 			[this, id](char *buf, std::size_t cap) {
