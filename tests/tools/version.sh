@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# configure.ac, weir.h, weir.pc, both programs and the manual pages tell the
-# same version.
+# configure.ac, weir.h, weir.map, weir.pc, both programs and the manual pages
+# tell the same version.
 # Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -28,6 +28,8 @@ agrees WEIR_VERSION "$(sed -n \
 	's/^#define WEIR_VERSION[[:space:]]*"\(.*\)".*/\1/p' "$header")"
 agrees WEIR_VERSION_MAJOR,_MINOR,_PATCH \
 	"$(part MAJOR).$(part MINOR).$(part PATCH)"
+agrees lib/weir.map \
+	"$(sed -n 's/^WEIR_PRIVATE_\(.*\) {$/\1/p' "$top/lib/weir.map")"
 agrees lib/weir.pc "$(sed -n 's/^Version: //p' lib/weir.pc)"
 agrees configure "${WEIR_PACKAGE_VERSION-$want}"
 for program in server/weir-server client/weir-client; do
