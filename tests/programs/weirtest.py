@@ -905,9 +905,35 @@ def without_core_dumps():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+# Exceptions that have ended threads.
+thread_errors = []
+
+
+def keep_thread_error(args):
+    thread_errors.append(args.exc_value)
+    threading.__excepthook__(args)
+
+
+threading.excepthook = keep_thread_error
+
+
 class TestCase(unittest.TestCase):
     maxDiff = None
     check_sum = staticmethod(check_sum)
+
+    def run(self, result=None):
+        """An exception in a thread of the test is a failure, and so is a thread
+        that does not end with it."""
+        self.addCleanup(self._check_threads, threading.enumerate())
+        return super().run(result)
+
+    def _check_threads(self, before):
+        def are_over():
+            return set(threading.enumerate()) <= set(before)
+        if not thread_errors:
+            until(are_over, "the end of the threads of the test")
+        errors, thread_errors[:] = thread_errors[:], []
+        self.assertEqual(errors, [])
 
     def folder(self):
         """A folder of this test's own, with a short name."""
