@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -118,16 +117,18 @@ static bool connect_to(const char *where)
 	return false;
 }
 
-static void notify(const char *message)
+static bool notify(const char *message)
 {
-	if (systemd.is_over_here ||
-	    send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
-		return;
-	if (!systemd.has_failed)
+	bool is_taken =
+		systemd.is_over_here ||
+		send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0;
+
+	if (!is_taken && !systemd.has_failed)
 		journal(WEIR_LOG_WARNING,
 			"the service manager takes no messages: %s",
 			strerror(errno));
-	systemd.has_failed = true;
+	systemd.has_failed = !is_taken;
+	return is_taken;
 }
 
 static void notify_fd(const char *message, int fd)
@@ -468,11 +469,13 @@ void systemd_followed(void)
 	systemd.is_followed = true;
 }
 
-bool systemd_has_room(void)
+bool systemd_upgrading(void)
 {
-	struct pollfd p = { .fd = systemd.fd, .events = POLLOUT };
-
-	return !systemd.has_thread || poll(&p, 1, SEND_MS) > 0;
+	if (!systemd.has_thread)
+		return true;
+	systemd.is_followed =
+		true; /* the status again, if nothing comes of it */
+	return notify("STATUS=upgrading");
 }
 
 void systemd_hand_over(pid_t successor)

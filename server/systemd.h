@@ -42,8 +42,8 @@ void systemd_forget(const char *name);
 /* Store the variables for a successor at to, which has room for two. */
 void systemd_environment(char **to);
 
-/* Whether the manager has room for a message; waits a second for it. */
-bool systemd_has_room(void);
+/* Before a hand-over.  False: the manager has taken no message for a second. */
+bool systemd_upgrading(void);
 
 /*
  * A successor serves; what this process says has no meaning from now on.  The

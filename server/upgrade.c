@@ -728,7 +728,7 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
  */
 static bool check_manager(char *why, size_t cap)
 {
-	return systemd_has_room() ||
+	return systemd_upgrading() ||
 	       refuse(why, cap, "the service manager takes no messages");
 }
 

@@ -315,27 +315,35 @@ class Upgrade(Base):
             while True:
                 manager.recv(4096)
 
+    def check_no_manager(self, *ways):
+        """Each takes the manager's socket, and leaves one that is not read."""
+        path = self.folder() + "/notify"
+        for leave in ways:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.bind(path)
+                manager.settimeout(LONG)
+                with self.serve(env=dict(self.env,
+                                         NOTIFY_SOCKET=path)) as server:
+                    while not manager.recv(4096).startswith(b"STATUS="):
+                        pass
+                    leave(manager)
+                    result = self.ctl("upgrade")
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(b"the service manager takes no messages",
+                                  result.stderr)
+                    self.assertEqual(self.pid(), server.pid)
+                    self.assertEqual(children(server.pid), [])
+                    for i in range(2):
+                        self.check_echo(server.address(i))
+                    self.empty(manager)
+                    self.assertEqual(server.stop()[0], 0)
+            self.assertEqual(os.listdir(self.where), ["weir-server"])
+            os.unlink(path)
+
     def test_a_service_manager_that_does_not_follow_is_an_error(self):
         """It would end the successor when the old process ends."""
-        path = self.folder() + "/notify"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(path)
-            manager.settimeout(LONG)
-            with self.serve(env=dict(self.env, NOTIFY_SOCKET=path)) as server:
-                while not manager.recv(4096).startswith(b"STATUS="):
-                    pass
-                self.fill(manager)
-                result = self.ctl("upgrade")
-                self.assertEqual(result.returncode, 1)
-                self.assertIn(b"the service manager takes no messages",
-                              result.stderr)
-                self.assertEqual(self.pid(), server.pid)
-                self.assertEqual(children(server.pid), [])
-                for i in range(2):
-                    self.check_echo(server.address(i))
-                self.empty(manager)
-                self.assertEqual(server.stop()[0], 0)
-        self.assertEqual(os.listdir(self.where), ["weir-server"])
+        self.check_no_manager(self.fill, lambda manager: manager.shutdown(
+            socket.SHUT_RD))
 
     def test_a_successor_does_not_feed_the_watchdog_of_another_process(self):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
