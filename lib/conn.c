@@ -394,7 +394,7 @@ bool wr_conn_has_close_callbacks(const struct weir_conn *c)
 	return c->drop || c->is_spawned || close_callback(c);
 }
 
-/* Last: the data of the session may use it. */
+/* Last: data that is not shared may use it. */
 static void drop_argument(struct weir_conn *c)
 {
 	if (c->is_spawned && wr_conn_dialled(c)->drop)

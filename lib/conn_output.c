@@ -946,7 +946,7 @@ int weir_ref_shutdown(weir_ref *ref, int how)
 	if (c == NULL || c->table == NULL || how != SHUT_WR)
 		return -EINVAL;
 	wr_word_lock(&c->lock);
-	if (c->end != WR_END_OPEN || c->out.error) {
+	if (c->end != WR_END_OPEN || c->out.error || c->is_spawned) {
 		rc = -EPIPE;
 	} else if (c->out.end == WR_OUT_OPEN) {
 		c->out.end = WR_OUT_ENDING;

@@ -68,7 +68,6 @@ static void unref(void *arg)
 
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
-	wr_dialled_end_early(&s->core);
 	wr_sys_close(s->signals);
 	wr_acceptor_fini(&s->acceptor);
 	wr_pool_fini(&s->pool);
@@ -129,8 +128,19 @@ fail_memory:
 	return rc;
 }
 
+/* What they call meanwhile is called by a thread of the server. */
+static void end_early_sessions(weir_server *s)
+{
+	const struct wr_pool *outer = wr_pool_enter(&s->pool);
+
+	wr_dialled_end_early(&s->core);
+	(void)wr_pool_enter(outer);
+}
+
 void weir_server_free(weir_server *s)
 {
+	WR_NO_CANCEL();
+
 	if (s == NULL)
 		return;
 	if (wr_pool_is_inside(&s->pool)) {
@@ -139,7 +149,10 @@ void weir_server_free(weir_server *s)
 			"not freed");
 		return;
 	}
-	if (wr_core_phase(&s->core) != WR_PHASE_NEW) {
+	if (wr_core_phase(&s->core) == WR_PHASE_NEW) {
+		atomic_store(&s->core.phase, WR_PHASE_DONE);
+		end_early_sessions(s);
+	} else {
 		(void)weir_server_stop(s, 0);
 		if (weir_server_join(s, NULL, 0) == -EBUSY)
 			wr_pool_abandon(&s->pool);
@@ -308,6 +321,21 @@ int weir_server_address(const weir_server *s, int id, char *buf, size_t cap)
 	return (int)len;
 }
 
+static struct weir_report report_so_far(const weir_server *s)
+{
+	struct weir_report report;
+	struct weir_stats stats;
+
+	(void)weir_server_stats(s, &stats, sizeof(stats));
+	report = (struct weir_report){
+		.ledger = stats.ledger,
+		.stuck = stats.busy,
+		.late_bytes = stats.late_bytes,
+	};
+	wr_core_time_stop(&s->core, &report);
+	return report;
+}
+
 /* No connection is open yet: all threads end at once. */
 static void undo_start(weir_server *s)
 {
@@ -320,9 +348,10 @@ static void undo_start(weir_server *s)
 	(void)wr_server_timers_close(core->timers);
 	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
-	wr_dialled_end_early(core);
+	end_early_sessions(s);
 	wr_fence_request_all(&s->acceptor.accept);
 	wr_accept_close_listeners(&s->acceptor.accept);
+	s->acceptor.stop.report = report_so_far(s);
 	wr_stop_end(&s->acceptor.stop);
 }
 
@@ -508,21 +537,6 @@ static void log_stuck_acceptor(weir_server *s)
 			"the acceptor is stuck: the stop should have ended");
 }
 
-static struct weir_report unfinished_report(const weir_server *s)
-{
-	struct weir_report report;
-	struct weir_stats stats;
-
-	(void)weir_server_stats(s, &stats, sizeof(stats));
-	report = (struct weir_report){
-		.ledger = stats.ledger,
-		.stuck = stats.busy,
-		.late_bytes = stats.late_bytes,
-	};
-	wr_core_time_stop(&s->core, &report);
-	return report;
-}
-
 /* A join whose time has passed gives threads that are about to end a moment. */
 static int join_threads(weir_server *s, int64_t until)
 {
@@ -561,7 +575,7 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 	rc = wait_for_end(s, until);
 	if (rc == -EBUSY) {
 		log_stuck_acceptor(s);
-		report = unfinished_report(s);
+		report = report_so_far(s);
 	} else if (rc == 0) {
 		rc = join_threads(s, until);
 		report = s->acceptor.stop.report;

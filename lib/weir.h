@@ -959,15 +959,15 @@ WEIR_API int weir_server_fd(const weir_server *s);
  * wait; WEIR_NEVER: no limit); but threads that only have to end after the stop
  * have 20 ms in any case.
  *
- * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
- * cut something, or a stuck callback has returned since); -EBUSY (threads of
- * the server still run: stuck callbacks, which the log names; slow worker hooks
- * or thread destructors; or a thread in a blocked log sink, and the report
- * shows how far the stop has come); -EINVAL (never started); -EDEADLK (called
- * by a thread of this server: in a callback, a worker hook or the log sink);
- * -ETIMEDOUT (ms have passed; ret is not written); another -errno (the server
- * ended because it could not wait for events: other code closed its
- * descriptors, or epoll is forbidden).
+ * Returns 0 (the stop cut nothing, though weir_ref_cancel() may have; or it
+ * came before the start); -ECANCELED (it cut something, or a stuck callback has
+ * returned since); -EBUSY (threads of the server still run: stuck callbacks,
+ * which the log names; slow worker hooks or thread destructors; or a thread in
+ * a blocked log sink, and the report shows how far the stop has come); -EINVAL
+ * (never started); -EDEADLK (called by a thread of this server: in a callback,
+ * a worker hook or the log sink); -ETIMEDOUT (ms have passed; ret is not
+ * written); another -errno (the server ended because it could not wait for
+ * events: other code closed its descriptors, or epoll is forbidden).
  * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
@@ -1034,7 +1034,8 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * and also if fn has never run: the session was closed or cut before it began,
  * there was no memory for its stack, or the server was never started.  It runs
  * on a worker, as `closed` does; without a start it runs in weir_server_start()
- * or weir_server_free().  If the call fails, drop is not called.
+ * or weir_server_free(), with the rules for callbacks.  If the call fails, drop
+ * is not called.  Data of weir_conn_share_data() may be dropped later.
  *
  * The connection that fn gets has no socket: input calls and weir_conn_flush()
  * return 0, other output calls -EPIPE.  If ret is not NULL, *ret gets a
@@ -1150,7 +1151,7 @@ WEIR_API int weir_server_stats(const weir_server *s, struct weir_stats *ret,
 /*
  * Read the counters of listener id, also after it is closed, as
  * weir_server_stats() reads those of the server.  The connections that the
- * program dials or adopts belong to no listener.
+ * program dials, adopts or spawns belong to no listener.
  *
  * Returns 0; -EINVAL (also: no such listener).
  * Thread: any.  Since: 0.1.

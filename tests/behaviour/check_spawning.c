@@ -139,6 +139,7 @@ static int try_everything(weir_conn *c, void *arg)
 		{ weir_conn_why(c), WEIR_OPENED },
 		{ weir_conn_want_room(c), -EINVAL },
 		{ weir_ref_send(weir_conn_self(c), "x", 1), -EPIPE },
+		{ weir_ref_shutdown(weir_conn_self(c), SHUT_WR), -EPIPE },
 		{ weir_conn_set_data(c, NULL, NULL), 0 },
 		{ weir_conn_set_timer(c, 1), 0 },
 		{ weir_sleep(60000), -EINTR },
@@ -508,6 +509,7 @@ START_TEST(an_argument_is_dropped_if_the_server_never_starts)
 	for (int stopped = 0; stopped < 2; stopped++) {
 		struct server *s = serve_lines(NULL);
 		struct owned o = { .runs = 0 };
+		struct weir_report r;
 		weir_ref *refs[3];
 
 		for (int i = 0; i < 3; i++)
@@ -520,8 +522,10 @@ START_TEST(an_argument_is_dropped_if_the_server_never_starts)
 			ck_assert_int_eq(weir_server_start(s->weir),
 					 -ESHUTDOWN);
 			ck_assert_int_eq(o.drops, 3);
-			ck_assert_uint_eq(stats(s).ledger.cut, 3);
-			ck_assert_uint_eq(stats(s).ledger.open, 0);
+			ck_assert_int_eq(
+				weir_server_join(s->weir, &r, sizeof(r)), 0);
+			ck_assert_uint_eq(r.ledger.cut, 3);
+			ck_assert_uint_eq(r.ledger.open, 0);
 			expect_gone(weir_ref_dup(refs[0]));
 		}
 		weir_server_free(s->weir);
@@ -529,6 +533,50 @@ START_TEST(an_argument_is_dropped_if_the_server_never_starts)
 		ck_assert_int_eq(o.runs, 0);
 		expect_gone(refs[0]);
 		expect_gone(refs[1]);
+		server_check_freed(s);
+	}
+}
+END_TEST
+
+struct nosy {
+	weir_server *s;
+	int joined, started, dropped;
+};
+
+static void join_and_free(void *arg)
+{
+	struct nosy *n = arg;
+
+	n->joined = weir_server_join_for(n->s, NULL, 0, 100000);
+	n->started = weir_server_start(n->s);
+	weir_server_free(n->s);
+	n->dropped++;
+}
+
+/* Where a session never begins, it may call what it may call on a worker. */
+START_TEST(a_drop_without_a_start_is_a_call_of_the_server)
+{
+	for (int grace_ms = -2; grace_ms <= 0; grace_ms++) {
+		struct server *s = serve_lines(NULL);
+		struct nosy n = { .s = s->weir };
+
+		for (int i = 0; i < 3; i++)
+			ck_assert_int_eq(weir_server_spawn(s->weir, NULL,
+							   run_once, &n,
+							   join_and_free),
+					 0);
+		if (grace_ms > -2) {
+			weir_server_stop(s->weir, grace_ms);
+			ck_assert_int_eq(weir_server_start(s->weir),
+					 -ESHUTDOWN);
+			ck_assert_int_eq(n.dropped, 3);
+			ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+		}
+		weir_server_free(s->weir);
+		ck_assert_int_eq(n.dropped, 3);
+		ck_assert_int_eq(n.joined, -EDEADLK);
+		ck_assert_int_eq(n.started, -ESHUTDOWN);
+		ck_assert(log_says(s, "weir_server_free() by a thread of the"));
 		server_check_freed(s);
 	}
 }
@@ -627,6 +675,7 @@ int main(void)
 		an_argument_is_dropped_if_a_stop_cuts_its_session_before_it_runs,
 		an_argument_is_dropped_if_its_session_is_ended_before_the_start,
 		an_argument_is_dropped_if_the_server_never_starts,
+		a_drop_without_a_start_is_a_call_of_the_server,
 		the_argument_of_a_call_that_fails_is_the_callers,
 		what_cannot_be_spawned_is_refused,
 		what_was_spawned_never_runs_without_a_start);
