@@ -549,6 +549,16 @@ static int end_why(const struct tls_why *why, int rc)
 	return rc;
 }
 
+/* Each lies inside structures of the other. */
+static int check_release(const struct tls_why *why)
+{
+	if (strcmp(weir_version(), WEIR_VERSION) == 0)
+		return 0;
+	return tls_refuse(why, -ENOSYS,
+			  "libweir is of version %s, libweir-tls of %s",
+			  weir_version(), WEIR_VERSION);
+}
+
 static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 		   bool is_client, const struct tls_why *why)
 {
@@ -561,6 +571,8 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 	(void)pthread_mutex_init(&tls->tickets.lock, NULL);
 	tls->layer.maker = &maker;
 	tls->layer.speaks_first = is_client;
+	if (rc == 0)
+		rc = check_release(why);
 	if (rc == 0)
 		rc = copy_config(&tls->config, config, why);
 	if (rc == 0)

@@ -97,7 +97,7 @@ struct weir_tls_config {
  * NUL.
  *
  * Returns 0; -EINVAL (a file, or a field, is not good); -ENOENT, -EACCES ... (a
- * file cannot be read); -ENOMEM.
+ * file cannot be read); -ENOMEM; -ENOSYS (libweir is of another release).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,

@@ -18,6 +18,7 @@
  * BROKEN_SIZE is a number of bytes: malloc() and realloc() give no more at
  * once. BROKEN_PATH is a path: before the second call of open(), rename() or
  * unlink() for it, BROKEN_WITH takes its place.
+ * BROKEN_VERSION is the version of libweir.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -70,6 +71,18 @@ __attribute__((constructor)) static void shim_load(void)
 	most_bytes = size ? (size_t)atol(size) : SIZE_MAX;
 	swap_path = swap ? swap : "";
 	swap_with = with ? with : "";
+}
+
+const char *weir_version(void);
+
+const char *weir_version(void)
+{
+	static __typeof__(weir_version) *next;
+	const char *version = getenv("BROKEN_VERSION");
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "weir_version");
+	return version ? version : next();
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,

@@ -17,7 +17,8 @@ import unittest
 from certificates import (OPENSSL, CertifiedCase, make_certificate, make_crl,
                           make_expired_certificate)
 from weirtest import (DEADLINE, FirstServer, Server, TestCase, connect, main,
-                      read_all, read_exactly, run, until, without_leak_check)
+                      read_all, read_exactly, run, until, why_not_preloaded,
+                      without_leak_check)
 
 CURL = shutil.which("curl")
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
@@ -122,6 +123,17 @@ class Start(TLSCase):
                             self.file("server.pem"), "--tls-key",
                             self.file("hidden.key")],
                            "--tls-key: ", "hidden.key: not permitted")
+
+    def test_libraries_of_two_releases_do_not_meet(self):
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        env = dict(os.environ, LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"])
+        args = ["echo+tls@127.0.0.1:0", *self.options(), "--check"]
+        self.assertEqual(run("WEIR_SERVER", *args, env=env).returncode, 0)
+        self.check_usage(
+            run("WEIR_SERVER", *args, env=dict(env, BROKEN_VERSION="0.0.9")),
+            "weir-server", "libweir is of version 0.0.9, libweir-tls of ")
 
     def test_options_and_listeners_belong_together(self):
         self.check_refused(["echo+tls@127.0.0.1:0"], "echo+tls@127.0.0.1:0",

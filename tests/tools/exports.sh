@@ -28,11 +28,11 @@ agree()
 	}
 }
 
-# exports LIBRARY: those of $work/map.  What is WR_PRIVATE is for libweir-tls
+# exports LIBRARY: those of $work/map.  What is WEIR_PRIVATE is for libweir-tls
 # alone.  The version itself (WEIR_0.1) is a symbol too: type A.
 exports()
 {
-	$NM -D --defined-only "$1" | grep -v '@@*WEIR_PRIVATE_[0-9.]*$' |
+	$NM -D --defined-only "$1" | grep -v '@@*WEIR_PRIVATE_.*$' |
 		sed -n 's/^[0-9a-f]* [^A] \([^@]*\).*/\1/p' | sort >"$work/so"
 	diff "$work/map" "$work/so" >"$work/diff" || {
 		echo "its map (<) and $1 (>) disagree:"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# configure.ac, weir.h, weir.map, weir.pc, both programs and the manual pages
-# tell the same version.
+# configure.ac, weir.h, the files about exported symbols, weir.pc, both programs
+# and the manual pages tell the same version.
 # Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -30,6 +30,10 @@ agrees WEIR_VERSION_MAJOR,_MINOR,_PATCH \
 	"$(part MAJOR).$(part MINOR).$(part PATCH)"
 agrees lib/weir.map \
 	"$(sed -n 's/^WEIR_PRIVATE_\(.*\) {$/\1/p' "$top/lib/weir.map")"
+agrees lib/weir.abignore "$(sed -n \
+	's/.*symbol_version = WEIR_PRIVATE_//p' "$top/lib/weir.abignore")"
+agrees debian/libweir0.symbols "$(sed -n \
+	's/.*WEIR_PRIVATE_\(.*\) .*/\1/p' "$top/debian/libweir0.symbols")"
 agrees lib/weir.pc "$(sed -n 's/^Version: //p' lib/weir.pc)"
 agrees configure "${WEIR_PACKAGE_VERSION-$want}"
 for program in server/weir-server client/weir-client; do
