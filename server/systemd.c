@@ -473,8 +473,7 @@ bool systemd_upgrading(void)
 {
 	if (!systemd.has_thread)
 		return true;
-	systemd.is_followed =
-		true; /* the status again, if nothing comes of it */
+	systemd.is_followed = true; /* the status again, if nothing comes */
 	return notify("STATUS=upgrading");
 }
 

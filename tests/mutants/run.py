@@ -192,7 +192,7 @@ def failure_of(test, times, limit):
 
 def hunt_with(mutant, tests, times, limit):
     """(test, what failed in it): the first that fails with the defect."""
-    must(["patch", "-p1", "-F0", "--batch",
+    must(["patch", "-p1", "-F0", "--batch", "--forward",
           "--no-backup-if-mismatch", "-i", mutant.path], TREE,
          "patch.log")
     try:

@@ -20,7 +20,7 @@ for file in tests/mutants/*.patch; do
 		*) [ -f "$test.c" ] ;;
 		esac || { echo "$file: there is no $test"; rc=1; }
 	done
-	patch -p1 -F0 --batch --dry-run -s <"$file" || {
+	patch -p1 -F0 --batch --forward --dry-run -s <"$file" || {
 		echo "$file: does not fit any more"; rc=1
 	}
 done
