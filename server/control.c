@@ -295,24 +295,27 @@ static int ready(weir_conn *c, const char *arg, bool is_json)
 
 	(void)arg;
 	(void)is_json;
-	if (rc < 0 || now.phase == WEIR_PHASE_SERVING)
-		return rc < 0 ? rc : reply_ok(c);
+	if (rc < 0)
+		return rc;
+	/* A new connection would reach the successor, which is ready. */
+	if (now.phase == WEIR_PHASE_SERVING || upgrade_has_successor())
+		return reply_ok(c);
 	return reply_error(c, phases[now.phase]);
 }
 
 static const struct request {
 	const char *name;
 	int (*answer)(weir_conn *c, const char *arg, bool is_json);
-	bool may_have_arg;
-	bool only_prints; /* has --json; is about this process */
+	bool may_have_arg, has_json;
+	bool is_for_successor; /* once there is one */
 } requests[] = {
-	{ "drain", drain, false, false },
-	{ "reload", reload, false, false },
-	{ "upgrade", replace, false, false },
-	{ "stats", print_stats, false, true },
-	{ "connections", print_connections, false, true },
-	{ "log-level", level, true, false },
-	{ "ready", ready, false, false },
+	{ "drain", drain, .is_for_successor = true },
+	{ "reload", reload, .is_for_successor = true },
+	{ "upgrade", replace, .is_for_successor = true },
+	{ "stats", print_stats, .has_json = true },
+	{ "connections", print_connections, .has_json = true },
+	{ "log-level", level, .may_have_arg = true, .is_for_successor = true },
+	{ "ready", ready, .is_for_successor = false },
 };
 
 static const struct request *find_request(const char *name)
@@ -335,7 +338,7 @@ static int answer(weir_conn *c, char *line)
 		return reply_error(c, "unknown request; see weir-server ctl "
 				      "--help");
 	while ((word = strsep(&line, " ")))
-		if (strcmp(word, "--json") == 0 && r->only_prints)
+		if (strcmp(word, "--json") == 0 && r->has_json)
 			is_json = true;
 		else if (!arg && r->may_have_arg)
 			arg = word;
@@ -343,7 +346,7 @@ static int answer(weir_conn *c, char *line)
 			return reply_error(c, "the request takes no such "
 					      "argument");
 	/* The connection is older than the upgrade. */
-	if (upgrade_has_successor() && !r->only_prints)
+	if (upgrade_has_successor() && r->is_for_successor)
 		return reply_error(c, "another process serves now; ask again");
 	return r->answer(c, arg, is_json);
 }

@@ -51,6 +51,7 @@ static struct {
 	atomic_bool has_failed;	  /* to send */
 	atomic_bool is_followed;  /* since the thread has looked */
 	atomic_bool is_over_here; /* a successor speaks to the manager */
+	atomic_long successor;	  /* of which it was not told; 0: none */
 	char *variables[2];	  /* NAME=value */
 
 	pthread_mutex_t lock; /* of the next three */
@@ -117,10 +118,9 @@ static bool connect_to(const char *where)
 	return false;
 }
 
-static bool notify(const char *message)
+static bool send_message(const char *message)
 {
 	bool is_taken =
-		systemd.is_over_here ||
 		send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0;
 
 	if (!is_taken && !systemd.has_failed)
@@ -129,6 +129,12 @@ static bool notify(const char *message)
 			strerror(errno));
 	systemd.has_failed = !is_taken;
 	return is_taken;
+}
+
+static void notify(const char *message)
+{
+	if (!systemd.is_over_here)
+		(void)send_message(message);
 }
 
 static void notify_fd(const char *message, int fd)
@@ -378,6 +384,19 @@ static bool wait_until_ready(void)
 	return is_ready;
 }
 
+/* The one message that must not be lost: it is repeated until it is taken. */
+static void tell_of_successor(void)
+{
+	long pid = systemd.successor;
+	char text[64];
+
+	/* The manager may have ignored what the successor has sent. */
+	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1%s", pid,
+		 systemd.watchdog_ms > 0 ? "\nWATCHDOG=1" : "");
+	if (pid > 0 && send_message(text))
+		systemd.successor = 0;
+}
+
 static void *systemd_main(void *arg)
 {
 	struct watch w = { .tick_ms = TICK_MS };
@@ -387,9 +406,15 @@ static void *systemd_main(void *arg)
 		return NULL;
 	if (systemd.watchdog_ms > 0 && systemd.watchdog_ms < 2 * w.tick_ms)
 		w.tick_ms = (systemd.watchdog_ms + 1) / 2;
-	do
+	do {
+		tell_of_successor();
 		watch_server(&w);
-	while (wait_for_tick(w.tick_ms));
+	} while (wait_for_tick(w.tick_ms));
+	tell_of_successor();
+	if (systemd.successor > 0)
+		journal(WEIR_LOG_ERROR,
+			"the service manager does not know of process %ld",
+			(long)systemd.successor);
 	if (w.stopping_at == 0)
 		notify("STOPPING=1");
 	return NULL;
@@ -469,25 +494,21 @@ void systemd_followed(void)
 	systemd.is_followed = true;
 }
 
-bool systemd_upgrading(void)
+bool systemd_begin_upgrade(void)
 {
-	if (!systemd.has_thread)
-		return true;
+	bool is_taken = !systemd.has_thread || send_message("STATUS=upgrading");
+
 	systemd.is_followed = true; /* the status again, if nothing comes */
-	return notify("STATUS=upgrading");
+	return is_taken;
 }
 
 void systemd_hand_over(pid_t successor)
 {
-	char text[64];
-
 	if (!systemd.has_thread)
 		return;
-	/* The manager may have ignored what the successor has sent. */
-	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1%s", (long)successor,
-		 systemd.watchdog_ms > 0 ? "\nWATCHDOG=1" : "");
-	notify(text);
 	systemd.is_over_here = true;
+	systemd.successor = successor;
+	tell_of_successor();
 }
 
 /* Before systemd_ready(), READY=1 would say that clients are served. */

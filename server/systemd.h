@@ -42,8 +42,8 @@ void systemd_forget(const char *name);
 /* Store the variables for a successor at to, which has room for two. */
 void systemd_environment(char **to);
 
-/* Before a hand-over.  False: the manager has taken no message for a second. */
-bool systemd_upgrading(void);
+/* False: the manager takes no message within a second, or is gone. */
+bool systemd_begin_upgrade(void);
 
 /*
  * A successor serves; what this process says has no meaning from now on.  The

@@ -47,6 +47,7 @@
 #define OFFERS_MOST    1000
 #define LOOK_MS	       50   /* between two looks at the server's state */
 #define CLOSE_MS       2000 /* until the predecessor has closed the sockets */
+#define FOLLOW_MS      4000 /* the same, and until it has told its manager */
 #define REPORT_MS      2000 /* for the rest of a message that has begun */
 #define END_MS	       2000 /* for a successor that is to end, without a stop */
 #define NUMBER_ROOM    12
@@ -218,7 +219,7 @@ static void *take_sockets(void *arg)
 
 void upgrade_ready(void)
 {
-	int64_t until = clock_ms() + CLOSE_MS;
+	int64_t until = clock_ms() + FOLLOW_MS;
 	char text[1 + OFFERS_MOST] = "R";
 	size_t len = 1 + activation_report(text + 1, OFFERS_MOST);
 
@@ -278,7 +279,9 @@ void upgrade_offer(weir_server *s, int id, const struct listener *l,
 	rc = offer_locked(s, id, l, l->is_inherited || is_kept);
 	pthread_mutex_unlock(&upgrade.lock);
 	if (rc < 0)
-		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
+		journal(WEIR_LOG_WARNING,
+			"'%s' cannot be passed on: no upgrade is possible",
+			l->spec);
 }
 
 void upgrade_start(weir_server *s, const struct options *o)
@@ -328,7 +331,11 @@ static bool may_upgrade(char *why, size_t cap)
 	if (weir_server_stats(upgrade.server, &now, sizeof(now)) < 0 ||
 	    now.phase != WEIR_PHASE_SERVING)
 		return refuse(why, cap, "the server does not serve");
-	return writes_pid_file(why, cap);
+	if (!writes_pid_file(why, cap))
+		return false;
+	/* It would end a successor of which it does not learn. */
+	return systemd_begin_upgrade() ||
+	       refuse(why, cap, "the service manager takes no messages");
 }
 
 static char *join_names(void)
@@ -723,16 +730,6 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 }
 
 /*
- * False: the manager would not learn of the successor, and would end it with
- * this process.  It is told when the guard has ended: too late to go on here.
- */
-static bool check_manager(char *why, size_t cap)
-{
-	return systemd_upgrading() ||
-	       refuse(why, cap, "the service manager takes no messages");
-}
-
-/*
  * A stop that begins now leaves these sockets to the successor.  False: one has
  * begun before, and treats the others as this server's own.  In a lame duck
  * that is so although weir_server_listener_fd() goes on succeeding.
@@ -871,7 +868,6 @@ static bool launch_locked(char *why, size_t cap)
 		refuse(why, cap, strerror(errno));
 	} else if (start_guard(&l, why, cap)) {
 		is_ready = wait_for_successor(&l, why, cap) &&
-			   check_manager(why, cap) &&
 			   give_listeners(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);

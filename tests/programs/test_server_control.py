@@ -233,8 +233,8 @@ class Requests(Base):
         with self.serve("--agent", "127.0.0.1:0",
                         *(name % i for i in range(1000))) as server:
             for option in b"--control", b"--agent":
-                server.logs(rb" warning '%s' cannot be upgraded\n" % option)
-            self.assertEqual(server.err.data.count(b"cannot be upgraded"), 2)
+                server.logs(rb" warning '%s' cannot be passed on: " % option)
+            self.assertEqual(server.err.data.count(b"cannot be passed on"), 2)
             self.asks("ready")
             self.assertEqual(server.stop()[0], 0)
 

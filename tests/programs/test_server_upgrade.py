@@ -259,9 +259,11 @@ class Upgrade(Base):
         manager.settimeout(LONG)
         with self.serve(env=dict(self.env, NOTIFY_SOCKET=manager.getsockname(),
                                  WATCHDOG_USEC="2000000")) as server:
+            said = [""]
+            while not said[-1].startswith("STATUS="):
+                said.append(manager.recv(4096).decode())
             pid = self.upgrade()
-            said = []
-            while not said or not said[-1].startswith("MAINPID="):
+            while not said[-1].startswith("MAINPID="):
                 said.append(manager.recv(4096).decode())
             # The first WATCHDOG=1 of the successor may have been ignored.
             self.assertEqual(said[-1],
@@ -333,6 +335,8 @@ class Upgrade(Base):
                                   result.stderr)
                     self.assertEqual(self.pid(), server.pid)
                     self.assertEqual(children(server.pid), [])
+                    # No other process has been started, and served clients.
+                    self.assertEqual(server.out.data.count(b"ready\n"), 1)
                     for i in range(2):
                         self.check_echo(server.address(i))
                     self.empty(manager)
@@ -344,6 +348,29 @@ class Upgrade(Base):
         """It would end the successor when the old process ends."""
         self.check_no_manager(self.fill, lambda manager: manager.shutdown(
             socket.SHUT_RD))
+
+    def test_the_process_id_is_sent_until_it_is_taken(self):
+        path = self.folder() + "/notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(LONG)
+            with self.serve("-t", "never", "echo@127.0.0.1:0", env=dict(
+                    self.env, NOTIFY_SOCKET=path)) as server:
+                with server.connect() as client:
+                    stuff(client, server)
+                    server.process.send_signal(signal.SIGUSR2)
+                    while manager.recv(4096) != b"STATUS=upgrading":
+                        pass
+                    self.fill(manager)
+                    server.logs(rb"process \d+ serves now")
+                    server.logs(b"the service manager takes no messages")
+                    until(lambda: manager.recv(4096).startswith(
+                        b"MAINPID=%d\n" % self.pid()), "the process id")
+                    client.setblocking(True)
+                    while client.recv(65536):
+                        pass
+                self.assertEqual(server.process.wait(LONG), 0)
+                self.end_last(server)
 
     def test_a_successor_does_not_feed_the_watchdog_of_another_process(self):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -603,16 +630,17 @@ class Upgrade(Base):
         return b""
 
     def test_who_has_connected_before_is_told_to_ask_again(self):
-        for request in b"ready\n", b"drain\n", b"log-level debug\n":
-            def reply():
+        error = b"error another process serves now; ask again\nend\n"
+        for request, answer in ((b"ready\n", b"ok\nend\n"),
+                                (b"drain\n", error),
+                                (b"log-level debug\n", error)):
+            def reply(request=request):
                 with self.serve("-t", "never", "echo@127.0.0.1:0") as server:
                     said = self.late_reply(server, request)
                     self.assertEqual(server.process.wait(LONG), 0)
                     self.end_last(server)
                 return said
-            self.assertEqual(until(reply, "a reply in time"),
-                             b"error another process serves now; ask again\n"
-                             b"end\n")
+            self.assertEqual(until(reply, "a reply in time"), answer)
 
     def test_a_balancer_is_not_told_of_a_new_server(self):
         with self.serve("--agent", "127.0.0.1:0",
@@ -865,7 +893,7 @@ class Stop(Base):
             server.logs(b" a stop was requested; ")
             os.unlink(gate)
             until(lambda: os.path.exists(self.where + "/said"), "its end")
-            server.logs(b" no upgrade: ")
+            server.logs(b" no upgrade: the server is to stop")
             self.check_echo(server.address())  # the lame duck goes on
             server.counts(completed=1)
             self.assertEqual(server.stop()[0], 0)

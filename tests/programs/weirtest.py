@@ -766,7 +766,8 @@ def sleeps(pid):
 def is_frozen(pid):
     """All its threads, which stop one after the other."""
     for path in glob.glob("/proc/%d/task/*/stat" % pid):
-        with open(path) as file:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open(path) as file:
             if file.read().rsplit(")", 1)[1].split()[0] != "T":
                 return False
     return True
