@@ -15,21 +15,6 @@ static void exchange_at(const char *address)
 	client_close(c);
 }
 
-static bool has_ipv6(void)
-{
-	struct sockaddr_in6 addr = { .sin6_family = AF_INET6,
-				     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool ret = fd >= 0 &&
-		   bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	if (!ret)
-		skip_test("no IPv6 here");
-	return ret;
-}
-
 /* A directory that is removed when the test passes. */
 static const char *own_directory(void)
 {
@@ -258,6 +243,7 @@ END_TEST
 
 START_TEST(addresses_that_are_none_are_refused)
 {
+	enum { ANY_ERROR = 1 }; /* there may be no resolver */
 	static const struct {
 		const char *where;
 		int error;
@@ -276,7 +262,7 @@ START_TEST(addresses_that_are_none_are_refused)
 		{ "fd:-1", -EINVAL },
 		{ "fd:3x", -EINVAL },
 		{ "fd:99999", -EBADF },
-		{ "no.such.host.invalid:80", -ENOENT },
+		{ "no.such.host.invalid:80", ANY_ERROR },
 		{ "192.0.2.1:0", -EADDRNOTAVAIL },
 		{ "unix:/no/such/directory/socket", -ENOENT },
 	};
@@ -286,8 +272,9 @@ START_TEST(addresses_that_are_none_are_refused)
 		int rc = weir_server_listen(s->weir, bad[i].where,
 					    WEIR_SERVICE(.readable = echo));
 
-		ck_assert_msg(rc == bad[i].error, "%s: %s", bad[i].where,
-			      weir_strerror(rc));
+		ck_assert_msg(bad[i].error == ANY_ERROR ? rc < 0
+							: rc == bad[i].error,
+			      "%s: %s", bad[i].where, weir_strerror(rc));
 	}
 	weir_server_free(s->weir);
 	server_check_freed(s);

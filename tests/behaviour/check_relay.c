@@ -847,13 +847,13 @@ static void bring_about(const struct ends *e, int state)
 static void open_for(struct ends *e, struct server *s, enum deadline d,
 		     int state, int on_worker)
 {
-	enum { SHORT_MS = 300 };
+	const int short_ms = 300 * slowness();
 
 	e->buffer = 4096;
-	e->relay.idle_ms = d == IDLE ? SHORT_MS : WEIR_NEVER;
-	e->write_ms = d == WRITE ? SHORT_MS : 0;
-	e->lifetime[0] = d == CLIENT_LIFETIME ? SHORT_MS : 0;
-	e->lifetime[1] = d == UPSTREAM_LIFETIME ? SHORT_MS : 0;
+	e->relay.idle_ms = d == IDLE ? short_ms : WEIR_NEVER;
+	e->write_ms = d == WRITE ? short_ms : 0;
+	e->lifetime[0] = d == CLIENT_LIFETIME ? short_ms : 0;
+	e->lifetime[1] = d == UPSTREAM_LIFETIME ? short_ms : 0;
 	ends_open(e, s, on_worker, 4096);
 	bring_about(e, state);
 }

@@ -177,14 +177,18 @@ class Life:
         self.bind_again()
 
     def bind_again(self):
-        for port in self.ports():
-            with socket.socket() as again:
+        """Another life may have got a port of this one, and listens soon."""
+        def is_free(port):
+            with socket.socket() as again, contextlib.suppress(OSError):
                 again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    again.bind(("127.0.0.1", port))
-                    again.listen()
-                except OSError as error:
-                    self.problems.append("a port is not free: %s" % error)
+                again.bind(("127.0.0.1", port))
+                again.listen()
+                return True
+            return False
+        for port in self.ports():
+            weirtest.until(lambda port=port: is_free(port) or
+                           weirtest.is_listening("127.0.0.1:%d" % port),
+                           "a free port")
 
 
 def live(number, kind):

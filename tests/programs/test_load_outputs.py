@@ -19,7 +19,9 @@ def load(where, *options, **kwargs):
 @built_with("zlib")
 class Outputs(TestCase):
     def setUp(self):
-        self.server = self.enterContext(Server("echo@127.0.0.1:0"))
+        self.server = Server("echo@127.0.0.1:0")
+        self.server.__enter__()
+        self.addCleanup(self.server.__exit__)
         self.place = self.folder()
 
     def path(self, name):

@@ -5,7 +5,7 @@ namespace of its own, where they can be counted."""
 
 import os
 
-from weirtest import (Server, TestCase, main, network_of_its_own, run,
+from weirtest import (Server, TestCase, has_ipv6, main, network_of_its_own, run,
                       why_not_preloaded)
 
 PORT = 40000
@@ -69,6 +69,8 @@ class Ports(TestCase):
         why = why_not_preloaded("WEIR_BROKEN_SHIM")
         if why:
             self.skipTest(why)
+        if not has_ipv6():
+            self.skipTest("no IPv6 here")
         self.give(50)
         env = dict(os.environ, BROKEN_NAMES="1",
                    LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"])

@@ -7,12 +7,10 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import traceback
-import unittest
 
-from weirtest import (DEADLINE, Server, connect, main, passing, read_all, run,
-                      until)
+from weirtest import (DEADLINE, Server, TestCase, connect, main, passing,
+                      read_all, run, until)
 
 REFUSAL = b"busy, try later\n"
 
@@ -54,12 +52,10 @@ def greeting(name, user):
     return said
 
 
-class Access(unittest.TestCase):
+class Access(TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-        self.rules = os.path.join(folder.name, "rules")
+        self.place = self.folder()
+        self.rules = os.path.join(self.place, "rules")
 
     def write(self, text, path=None):
         with open(path or self.rules, "w") as file:
@@ -114,7 +110,7 @@ class Access(unittest.TestCase):
                 self.assertTrue(echoes(sock))
 
     def test_a_configuration_changes_rules_and_limits_together(self):
-        config = os.path.join(self.folder, "config")
+        config = os.path.join(self.place, "config")
         self.write("access = limit 1\n", config)
         with Server("--config", config, "echo@127.0.0.1:0") as server:
             with connect_from(server, "127.0.0.2") as one:
@@ -198,7 +194,7 @@ class Access(unittest.TestCase):
                       got.stderr)
 
     def test_the_command_line_replaces_the_rules_of_the_configuration(self):
-        config = os.path.join(self.folder, "config")
+        config = os.path.join(self.place, "config")
         self.write("access = limit 5\naccess = deny ::/0\n", config)
         for args, rules in (((), ["limit 5", "deny ::/0"]),
                             (("--access", "limit 6"), ["limit 6"]),
@@ -236,7 +232,7 @@ class Access(unittest.TestCase):
                 self.assertEqual(read_all(one), b"")
 
     def test_rules_for_users_decide_about_unix_sockets(self):
-        path = os.path.join(self.folder, "socket")
+        path = os.path.join(self.place, "socket")
         with Server("--access", "allow uid:%d" % os.getuid(),
                     "echo@unix:" + path, "echo@127.0.0.1:0") as server:
             with server.connect() as sock:
@@ -266,7 +262,7 @@ class Access(unittest.TestCase):
             self.skipTest("built without the program that denies calls")
         if subprocess.run(deny + ["/bin/true"]).returncode == 77:
             self.skipTest("no filter of system calls can be set here")
-        path = os.path.join(self.folder, "socket")
+        path = os.path.join(self.place, "socket")
         with socket.create_server(("127.0.0.1", 0)) as tcp, \
                 socket.socket(socket.AF_UNIX) as unix:
             unix.bind(path)

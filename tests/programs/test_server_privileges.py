@@ -14,8 +14,8 @@ import sys
 import tempfile
 import unittest
 
-from weirtest import (DEADLINE, Server, has_status, main, program, read_all,
-                      run, until, without_leak_check)
+from weirtest import (DEADLINE, Server, TestCase, has_status, main, program,
+                      read_all, run, until, without_leak_check)
 
 LANDLOCK_CREATE_RULESET = 444
 NOBODY = 65534
@@ -90,15 +90,13 @@ def sides(path):
     return [arg for name in SIDES for arg in ("--" + name, "unix:" + path(name))]
 
 
-class Privileges(unittest.TestCase):
+class Privileges(TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-        os.chmod(self.folder, 0o755)
+        self.place = self.folder()
+        os.chmod(self.place, 0o755)
 
     def path(self, name, text=None):
-        path = os.path.join(self.folder, name)
+        path = os.path.join(self.place, name)
         if text is not None:
             with open(path, "w") as file:
                 file.write(text)
@@ -136,7 +134,7 @@ class Privileges(unittest.TestCase):
 
     @needs_root
     def test_the_sockets_are_opened_before(self):
-        os.chmod(self.folder, 0o700)
+        os.chmod(self.place, 0o700)
         path = self.path("socket")
         with Server("--user", "65534:65534", "--mode", "0600",
                     "echo@unix:" + path) as server:
@@ -189,16 +187,16 @@ class Privileges(unittest.TestCase):
 
     @needs_root
     def test_what_the_user_can_remove_is_not_told(self):
-        os.chmod(self.folder, 0o777)
+        os.chmod(self.place, 0o777)
         with Server("--user", "65534:65534", "--pid-file", self.path("pid"),
                     "echo@unix:" + self.path("socket")) as server:
             self.assertEqual(server.stop()[0], 0)
             self.assertNotIn(b"stay behind", server.err.rest())
-        self.assertEqual(os.listdir(self.folder), [])
+        self.assertEqual(os.listdir(self.place), [])
 
     @needs_root
     def test_a_new_root_needs_files_to_look_a_name_up(self):
-        relay = "--chroot", self.folder, "relay@127.0.0.1:0", "--check"
+        relay = "--chroot", self.place, "relay@127.0.0.1:0", "--check"
         self.assertIn("--chroot does not go together with a name in --to",
                       refused(self, "--to", "localhost:7", *relay))
         for where in "127.0.0.1:7", "[::1]:7", "unix:@name":
@@ -223,7 +221,7 @@ class Privileges(unittest.TestCase):
         self.assertIn("only root can become 'root'",
                       refused(self, "--user", "root"))
         self.assertIn("--chroot: only root can",
-                      refused(self, "--chroot", self.folder))
+                      refused(self, "--chroot", self.place))
         with Server("--user", "%d:%d" % (os.getuid(), os.getgid())):
             pass
 
@@ -240,12 +238,12 @@ class Privileges(unittest.TestCase):
     @needs_root
     def test_a_new_root_hides_all_other_files(self):
         path = self.path("page", "a page")
-        with Server("--chroot", self.folder, "--user", "65534:65534",
+        with Server("--chroot", self.place, "--user", "65534:65534",
                     "--file", path, "file@127.0.0.1:0") as server:
             self.assertEqual(os.readlink("/proc/%d/root" % server.pid),
-                             os.path.realpath(self.folder))
+                             os.path.realpath(self.place))
             self.assertEqual(os.readlink("/proc/%d/cwd" % server.pid),
-                             os.path.realpath(self.folder))
+                             os.path.realpath(self.place))
             with server.connect() as sock:
                 sock.sendall(b"x")
                 self.assertTrue(read_all(sock).startswith(b"a page"))
@@ -260,7 +258,7 @@ class Privileges(unittest.TestCase):
                      ("--file", "/etc/passwd", "file@127.0.0.1:0"),
                      ("--to", "unix:" + self.path("back"), "relay@127.0.0.1:0"),
                      ("chat@127.0.0.1:0",)):
-            self.assertRegex(refused(self, "--chroot", self.folder, *args),
+            self.assertRegex(refused(self, "--chroot", self.place, *args),
                              "--chroot does not go together with")
         self.assertIn("is not a folder",
                       refused(self, "--chroot", "/etc/passwd"))
@@ -268,7 +266,7 @@ class Privileges(unittest.TestCase):
     @needs_root
     def test_a_reload_behind_a_new_root_is_refused(self):
         rules = self.path("rules", "deny 10.0.0.0/8\n")
-        with Server("--chroot", self.folder, "--access", rules,
+        with Server("--chroot", self.place, "--access", rules,
                     "echo@127.0.0.1:0") as server:
             server.process.send_signal(signal.SIGHUP)
             server.logs(rb"not reloaded: --chroot has put '.*rules' out of")
@@ -279,7 +277,7 @@ class Privileges(unittest.TestCase):
 
 
 @unittest.skipUnless(landlock(), "the kernel has no Landlock")
-class Sandbox(unittest.TestCase):
+class Sandbox(TestCase):
     path = Privileges.path
 
     def setUp(self):
@@ -314,7 +312,7 @@ class Sandbox(unittest.TestCase):
             self.assertEqual(server.stop()[0], 0)
         for folder in alone.values():
             os.rmdir(folder)
-        self.assertEqual(sorted(os.listdir(self.folder)), ["page", "rules"])
+        self.assertEqual(sorted(os.listdir(self.place)), ["page", "rules"])
 
     def test_a_file_elsewhere_is_out_of_reach(self):
         page = self.path("page", "a page")

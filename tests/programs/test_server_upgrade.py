@@ -258,7 +258,8 @@ class Upgrade(Base):
         manager.bind(self.folder() + "/notify")
         manager.settimeout(LONG)
         with self.serve(env=dict(self.env, NOTIFY_SOCKET=manager.getsockname(),
-                                 WATCHDOG_USEC="2000000")) as server:
+                                 WATCHDOG_USEC="%d" % (2e6 * SLOWNESS))) \
+                as server:
             said = [""]
             while not said[-1].startswith("STATUS="):
                 said.append(manager.recv(4096).decode())
@@ -362,8 +363,8 @@ class Upgrade(Base):
                     while manager.recv(4096) != b"STATUS=upgrading":
                         pass
                     self.fill(manager)
-                    server.logs(rb"process \d+ serves now")
-                    server.logs(b"the service manager takes no messages")
+                    # That comes behind the first attempt.
+                    server.logs(rb"the predecessor of process \d+ has closed")
                     until(lambda: manager.recv(4096).startswith(
                         b"MAINPID=%d\n" % self.pid()), "the process id")
                     client.setblocking(True)

@@ -3,6 +3,7 @@
 """The services of weir-server with one thing to say or to hear: greet,
 collect, welcome, discard, daytime and chargen, byte for byte."""
 
+import calendar
 import contextlib
 import os
 import re
@@ -178,7 +179,7 @@ class Daytime(Base):
                 line = read_all(sock).decode("ascii")
             self.assertTrue(line.endswith("-UTC\r\n"), line)
             told = time.strptime(line, "%A, %B %d, %Y %H:%M:%S-UTC\r\n")
-            told = (time.mktime(told) - time.timezone)
+            told = calendar.timegm(told)
             self.assertLessEqual(before, told)
             self.assertLessEqual(told, time.time())
             self.end(server, completed=1)

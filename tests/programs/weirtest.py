@@ -125,12 +125,18 @@ def in_time(dialogue):
 
     def attempt():
         nonlocal failure
-        waited = all_waited()
+        waited, known = all_waited(), len(thread_errors)
+        before = set(threading.enumerate())
         try:
             dialogue()
         except (AssertionError, OSError) as error:
             failure = error
-            return False, all_waited() - waited >= 0.01
+            is_late = all_waited() - waited >= 0.01
+            if is_late:
+                until(lambda: set(threading.enumerate()) <= before,
+                      "the end of the threads of an attempt")
+                del thread_errors[known:]
+            return False, is_late
         return True, False
     if not mostly(attempt):
         raise failure
@@ -310,9 +316,11 @@ class Server:
     def __exit__(self, failure=None, *unused):
         is_known = self.process.returncode is not None
         is_running = self.process.poll() is None
-        if is_running and not failure:
-            self._end_soon()
-        self.kill()
+        try:
+            if is_running and not failure:
+                self._end_soon()
+        finally:
+            self.kill()
         status = self.process.wait()
         for pump in (self.out, self.err):
             if pump:
@@ -335,8 +343,7 @@ class Server:
             self.process.wait(0.5)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(DEADLINE)
+            self.process.wait(DEADLINE)
 
     def kill(self):
         self.process.kill()

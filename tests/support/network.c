@@ -20,6 +20,21 @@ const char *own_unix_address(void)
 	return text;
 }
 
+bool has_ipv6(void)
+{
+	struct sockaddr_in6 addr = { .sin6_family = AF_INET6,
+				     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ret = fd >= 0 &&
+		   bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!ret)
+		skip_test("no IPv6 here");
+	return ret;
+}
+
 static bool loopback_up(void)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -318,10 +318,14 @@ bool bytes_match(const char *data, size_t len, size_t from);
 /* An abstract Unix address that no other process uses. */
 const char *own_unix_address(void);
 
+/* False, and the test counts as skipped, without an IPv6 loopback. */
+bool has_ipv6(void);
+
 /* Enter a new network namespace with "lo" up; false where not allowed. */
 bool enter_own_network(void);
 /* The same, and all handshakes are by SYN cookies; if not, it says so. */
 bool enter_network_of_cookies(void);
+
 /* Such as "Tcp", "OutRsts", of this namespace; -1 if there is none. */
 long network_counter(const char *group, const char *name);
 
