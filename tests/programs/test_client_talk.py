@@ -168,6 +168,9 @@ class OnAPipe(TestCase):
                          (0, b"Connect\none more thing\n"))
 
     def test_a_server_that_stays_after_the_end_of_input(self):
+        in_time(self.check_staying)
+
+    def check_staying(self):
         release = threading.Event()
 
         def stays(sock):
@@ -336,11 +339,12 @@ class ReadOnly(TestCase):
         self.assertEqual((result.returncode, result.stdout), (0, b""))
 
     def test_a_server_that_does_not_end(self):
-        keeper = Keeper(b"half")
-        with PythonServer(keeper) as server:
-            result = talk(server.address, b"", "-r", "--timeout", "300ms")
-        self.check_failure(result, server.address, "end of input", "300ms")
-        self.assertEqual(result.stdout, b"half")
+        def dialogue():
+            with PythonServer(Keeper(b"half")) as server:
+                result = talk(server.address, b"", "-r", "--timeout", "300ms")
+            self.check_failure(result, server.address, "end of input", "300ms")
+            self.assertEqual(result.stdout, b"half")
+        in_time(dialogue)
 
 
 class Failures(TestCase):
@@ -403,12 +407,14 @@ class Failures(TestCase):
                            "--no-banner")
 
     def test_no_reply(self):
-        with PythonServer(Keeper(BANNER)) as server:
-            began = time.monotonic()
-            result = talk(server.address, b"hello\n", "--timeout", "300ms")
-            self.assertGreater(time.monotonic() - began, 0.3)
-        self.check_failure(result, "no reply", server.address, "300ms")
-        self.assertEqual(result.stdout, b"Connect\n")
+        def dialogue():
+            with PythonServer(Keeper(BANNER)) as server:
+                began = time.monotonic()
+                result = talk(server.address, b"hello\n", "--timeout", "300ms")
+                self.assertGreater(time.monotonic() - began, 0.3)
+            self.check_failure(result, "no reply", server.address, "300ms")
+            self.assertEqual(result.stdout, b"Connect\n")
+        in_time(dialogue)
 
     def test_no_reply_long_after_the_connection_began(self):
         """The time for a reply counts from its message."""

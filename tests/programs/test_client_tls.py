@@ -15,7 +15,7 @@ import unittest
 from certificates import (OPENSSL, CertifiedCase, make_certificate,
                           make_expired_certificate)
 from weirtest import (DEADLINE, Pump, PythonServer, Server, Terminal, TestCase,
-                      main, program, read_all, reset, run)
+                      in_time, main, program, read_all, reset, run)
 
 COMMANDS = "talk", "send", "fetch", "chat"
 # More than two reads take, each of which ends with a line.
@@ -253,11 +253,14 @@ class Trust(TLSCase):
                     "closed the connection in the handshake")
 
     def test_a_silent_server_is_told_after_the_timeout(self):
-        silent = threading.Event()
-        with PythonServer(lambda sock: silent.wait(DEADLINE)) as server:
-            result = self.send(server.address, "--tls", "--timeout=100ms")
-            silent.set()
-        self.check_failure(result, "no TLS handshake from ", "within 100ms")
+        def dialogue():
+            silent = threading.Event()
+            with PythonServer(lambda sock: silent.wait(DEADLINE)) as server:
+                result = self.send(server.address, "--tls", "--timeout=100ms")
+                silent.set()
+            self.check_failure(result, "no TLS handshake from ",
+                               "within 100ms")
+        in_time(dialogue)
 
     def test_the_end_of_tcp_alone_is_no_end(self):
         def cut(client):
