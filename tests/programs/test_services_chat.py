@@ -663,19 +663,24 @@ class AtAConsole(TestCase):
         self.assertEqual(sock.recv(100), b"half a line")
         self.stop(terminal)
 
-    def serve_in_a_shell(self, shell, then, term="xterm"):
-        """One that stops the server by Ctrl-Z, lets it go on in the background
-        and does then something.  Gives the client of a conversation, too."""
+    def serve_by(self, shell, **kwargs):
+        """A shell that starts the server."""
         terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
-                            term=term, shell="""exec %s -c 'set -m; "$@"; stty sane; bg
-                            echo now in the background; %s' sh "$@"
-                            """ % (shell, then))
+                            shell=shell, **kwargs)
         self.addCleanup(terminal.__exit__)
         terminal.expect(b"pid ")
         terminal.server_pid = int(terminal.expect(b"\r\n"))
         self.addCleanup(self.kill_if_it_goes_on, terminal)
         terminal.expect(b"listening chat@")
         terminal.where = [terminal.expect(b"\r\n").decode()]
+        return terminal
+
+    def serve_in_a_shell(self, shell, then, term="xterm"):
+        """One that stops the server by Ctrl-Z, lets it go on in the background
+        and does then something.  Gives the client of a conversation, too."""
+        terminal = self.serve_by("""exec %s -c 'set -m; "$@"; stty sane; bg
+                                 echo now in the background; %s' sh "$@"
+                                 """ % (shell, then), term=term)
         sock = self.enter(terminal)
         terminal.type(b"a draft")
         terminal.expect(b"draft")
@@ -717,16 +722,9 @@ class AtAConsole(TestCase):
     def test_one_that_begins_in_the_background_reads_nothing_there(self):
         gate = self.folder() + "/gate"
         os.mkfifo(gate)
-        terminal = Terminal(
-            "chat@127.0.0.1:0", program_of="WEIR_SERVER",
-            shell='set -m; "$@" & read -r line <%s; read -r line; '
+        terminal = self.serve_by(
+            'set -m; "$@" & read -r line <%s; read -r line; '
             'echo the shell reads $line; fg' % gate)
-        self.addCleanup(terminal.__exit__)
-        terminal.expect(b"pid ")
-        terminal.server_pid = int(terminal.expect(b"\r\n"))
-        self.addCleanup(self.kill_if_it_goes_on, terminal)
-        terminal.expect(b"listening chat@")
-        terminal.where = [terminal.expect(b"\r\n").decode()]
         terminal.expect(b"ready\r\n")
         sock = self.enter(terminal, prompt=None)
         terminal.type(b"a line\n")
