@@ -118,7 +118,7 @@ static void *acceptor_main(void *arg)
 {
 	struct wr_acceptor *a = arg;
 
-	(void)wr_pool_enter(a->pool);
+	wr_pool_enter(a->pool);
 	wr_sys_thread_begin("weir-acceptor");
 	/* weir_server_start() may not have returned yet */
 	wr_dialled_start(a->core);

@@ -547,6 +547,7 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
 	size_t got = wr_buffer_take(&c->in.buf, buf, len);
 
+	c->in.scanned = 0;
 	while (got < len) {
 		ssize_t n = input_receive(c, buf + got, len - got);
 

@@ -117,7 +117,7 @@ static void *work(void *arg)
 
 	void *signal_stack = wr_overflow_enter_thread();
 
-	(void)wr_pool_enter(p);
+	wr_pool_enter(p);
 	begin_thread(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
 	    wr_sys_pin_thread(w->index) < 0)
@@ -276,12 +276,9 @@ void wr_pool_leave(struct wr_pool *p, struct wr_thread *t)
 	p->on_exit(p->exit_arg);
 }
 
-const struct wr_pool *wr_pool_enter(const struct wr_pool *p)
+void wr_pool_enter(const struct wr_pool *p)
 {
-	const struct wr_pool *outer = my_pool;
-
 	my_pool = p;
-	return outer;
 }
 
 bool wr_pool_is_inside(const struct wr_pool *p)

@@ -51,13 +51,8 @@ int wr_pool_join(struct wr_pool *p, int64_t most_ns);
 
 void wr_pool_abandon(struct wr_pool *p);
 
-/*
- * The calling thread is one of these from now on.  Returns what it was one of
- * before; NULL: none.
- */
-const struct wr_pool *wr_pool_enter(const struct wr_pool *p);
-
-/* Last call of a worker, and of the acceptor. */
+/* First and last call of a worker, and of the acceptor. */
+void wr_pool_enter(const struct wr_pool *p);
 void wr_pool_leave(struct wr_pool *p, struct wr_thread *t);
 
 /* The calling thread is one of these, and so must not join. */

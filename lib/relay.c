@@ -163,8 +163,10 @@ static int move_piece(struct relay *r, struct way *w)
 		wr_conn_cut(w->from);
 	if (rc < 0 || n == 0)
 		return rc;
-	if (buffered > 0)
+	if (buffered > 0) {
 		wr_buffer_consume(own, buffered);
+		w->from->in.scanned = 0;
+	}
 	*w->bytes += (uint64_t)n;
 	r->turn += (size_t)n;
 	r->has_moved = true;

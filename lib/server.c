@@ -42,6 +42,8 @@ struct weir_server {
 	struct wr_server_timers timers;
 	int signals;	  /* signalfd */
 	atomic_uint refs; /* of the program and running threads */
+	atomic_bool is_ending_early;
+	pthread_t ender; /* the thread that does it */
 };
 
 static sigset_t stop_signals(void)
@@ -128,13 +130,20 @@ fail_memory:
 	return rc;
 }
 
-/* What they call meanwhile is called by a thread of the server. */
+/* The calling thread is a thread of the server for that time. */
 static void end_early_sessions(weir_server *s)
 {
-	const struct wr_pool *outer = wr_pool_enter(&s->pool);
-
+	s->ender = pthread_self();
+	atomic_store(&s->is_ending_early, true);
 	wr_dialled_end_early(&s->core);
-	(void)wr_pool_enter(outer);
+	atomic_store(&s->is_ending_early, false);
+}
+
+static bool is_inside(const weir_server *s)
+{
+	return wr_pool_is_inside(&s->pool) ||
+	       (atomic_load(&s->is_ending_early) &&
+		pthread_equal(s->ender, pthread_self()));
 }
 
 void weir_server_free(weir_server *s)
@@ -143,7 +152,7 @@ void weir_server_free(weir_server *s)
 
 	if (s == NULL)
 		return;
-	if (wr_pool_is_inside(&s->pool)) {
+	if (is_inside(s)) {
 		wr_logf(&s->core.logger, WEIR_LOG_ERROR,
 			"weir_server_free() by a thread of the server: "
 			"not freed");
@@ -340,9 +349,9 @@ static struct weir_report report_so_far(const weir_server *s)
 static void undo_start(weir_server *s)
 {
 	struct wr_core *core = &s->core;
+	int64_t now = wr_now_ns();
 
-	atomic_store(&core->stop_wanted, true);
-	atomic_store(&core->is_closing, true);
+	wr_core_stop(core, now, now, WR_NEVER_AT);
 	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_table_shut_gate(core->table);
 	(void)wr_server_timers_close(core->timers);
@@ -568,7 +577,7 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 	if (s == NULL || ms < WEIR_NEVER ||
 	    wr_core_phase(&s->core) == WR_PHASE_NEW)
 		return -EINVAL;
-	if (wr_pool_is_inside(&s->pool))
+	if (is_inside(s))
 		return -EDEADLK;
 	until = wr_deadline_at(wr_now_ns(), ms);
 	wait_for_stop(s, until);
@@ -691,7 +700,7 @@ int weir_server_run(weir_server *s, unsigned flags)
 
 	if (s == NULL || (flags & ~(unsigned)WEIR_SIGNALS))
 		return -EINVAL;
-	if (wr_pool_is_inside(&s->pool))
+	if (is_inside(s))
 		return -EDEADLK;
 	rc = signals_begin(&w, s->signals, flags);
 	if (rc < 0)

@@ -119,7 +119,6 @@ static void remind(struct wr_stop *s)
 
 	if (s->ctx->now < s->remind_at)
 		return;
-	s->remind_at = s->ctx->now + WR_REMIND_NS;
 	for (size_t i = 0; i < slots; i++) {
 		struct weir_conn *c = conn_at(s, i);
 
@@ -130,6 +129,8 @@ static void remind(struct wr_stop *s)
 		else
 			drain_conn(s, c);
 	}
+	/* Now: what this took is no pause of the process. */
+	s->remind_at = wr_now_ns() + WR_REMIND_NS;
 }
 
 /* False: nothing is open, and from now on nothing can be. */

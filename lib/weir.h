@@ -109,6 +109,7 @@ typedef struct weir_access weir_access; /* rules for clients */
  * input call has returned -EAGAIN.  A bug is logged and closes the connection.
  * From a session or from `opened`, the -EAGAIN of another call, such as
  * weir_dial(), is an error like others: no input call of a session returns it.
+ * `expired` must not return it: there it means WEIR_WAIT.
  *
  * The right column applies once an input call has returned 0 or -EBADMSG, or
  * the handler was called for the end and made no input call.  There is one

@@ -565,10 +565,12 @@ struct state {
 	}
 	void forget(const served *what)
 	{
+		std::unique_ptr<served> gone; /* it may own what calls us */
 		std::lock_guard<std::mutex> guard(lock);
 
 		for (auto i = services.begin(); i != services.end(); ++i)
 			if (i->get() == what) {
+				gone = std::move(*i);
 				services.erase(i);
 				return;
 			}

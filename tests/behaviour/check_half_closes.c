@@ -136,17 +136,18 @@ static int drop_input(weir_conn *c, void *arg)
 /* It only sends from then on; half a line is no message any more. */
 START_TEST(input_that_was_dropped_has_no_deadline)
 {
+	const int read_ms = 300 * slowness();
 	weir_ref *_Atomic ref = NULL;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = drop_input, .arg = &ref,
-					 .read_ms = 100));
+					 .read_ms = read_ms));
 	struct client *c = client_open_and_send(s, "half");
 	int64_t since;
 
 	UNTIL(atomic_load(&ref));
 	ck_assert_int_eq(weir_ref_wake(ref), 0);
 	since = now_ms();
-	UNTIL(now_ms() > since + 300);
+	UNTIL(now_ms() > since + 2 * read_ms);
 	ck_assert_int_eq(weir_ref_send(ref, "news\n", 5), 0);
 	client_expect(c, "news\n");
 	weir_ref_unref(ref);

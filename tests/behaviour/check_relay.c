@@ -1437,6 +1437,68 @@ START_TEST(a_cut_of_a_busy_relay_resets_the_peer_that_receives)
 }
 END_TEST
 
+/* ---- the session goes on */
+
+struct looker {
+	const char *upstream;
+	weir_ref *_Atomic ref;
+	_Atomic int stage;
+	char line[16];
+};
+
+static int drop_all(weir_conn *c, void *arg)
+{
+	char bytes[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read(c, bytes, sizeof(bytes))) > 0)
+		continue;
+	return (int)n;
+}
+
+/* Half a line was searched in vain, is relayed, and another one comes. */
+static int relay_between_lines(weir_conn *c, void *arg)
+{
+	struct looker *l = arg;
+	const void *data;
+	weir_conn *up;
+
+	ck_assert_int_eq(weir_dial(&up, l->upstream, 20000), 0);
+	atomic_store(&l->ref, weir_conn_ref(c));
+	ck_assert_int_eq(weir_conn_read_line(c, l->line, sizeof(l->line)),
+			 -EINTR);
+	atomic_store(&l->stage, 1);
+	ck_assert_int_eq(weir_relay(c, up, NULL), -EINTR);
+	weir_conn_free(up);
+	atomic_store(&l->stage, 2);
+	ck_assert_int_gt(weir_conn_peek(c, &data, 1), 0);
+	return weir_conn_read_line(c, l->line, sizeof(l->line)) < 0;
+}
+
+START_TEST(what_was_relayed_is_not_searched_any_more)
+{
+	struct server *up = serve(NULL, WEIR_SERVICE(.readable = drop_all));
+	struct looker l = { .upstream = up->address };
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = relay_between_lines, .arg = &l));
+	struct client *c = client_open_and_send(s, "abcdefgh");
+
+	UNTIL(atomic_load(&l.ref) && session_waits(s));
+	ck_assert_int_eq(weir_ref_wake(l.ref), 0);
+	UNTIL(stats(up).bytes_in == 8);
+	ck_assert_int_eq(atomic_load(&l.stage), 1);
+	ck_assert_int_eq(weir_ref_wake(l.ref), 0);
+	UNTIL(atomic_load(&l.stage) == 2);
+	client_send(c, "x\nabcdefgh\n");
+	UNTIL(stats(s).ledger.closed == 1);
+	ck_assert_str_eq(l.line, "x\n");
+	weir_ref_unref(l.ref);
+	server_stop_and_check(s);
+	server_stop_and_check(up);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -1473,5 +1535,6 @@ int main(void)
 		each_peer_of_a_relay_that_is_cut_gets_a_reset,
 		a_peer_that_was_sent_the_end_gets_no_reset,
 		a_relay_without_a_pause_keeps_its_deadlines,
-		a_cut_of_a_busy_relay_resets_the_peer_that_receives);
+		a_cut_of_a_busy_relay_resets_the_peer_that_receives,
+		what_was_relayed_is_not_searched_any_more);
 }

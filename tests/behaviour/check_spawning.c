@@ -582,6 +582,41 @@ START_TEST(a_drop_without_a_start_is_a_call_of_the_server)
 }
 END_TEST
 
+static void join_outer(void *arg)
+{
+	struct nosy *n = arg;
+
+	n->joined = weir_server_join_for(n->s, NULL, 0, 100);
+	n->dropped++;
+}
+
+static int free_another(weir_conn *c, void *arg)
+{
+	struct nosy *n = arg;
+	weir_server *inner;
+
+	n->s = weir_conn_server(c);
+	ck_assert_int_eq(weir_server_new(&inner, NULL), 0);
+	ck_assert_int_eq(
+		weir_server_spawn(inner, NULL, run_once, n, join_outer), 0);
+	weir_server_free(inner);
+	return WEIR_CLOSE;
+}
+
+START_TEST(a_thread_of_two_servers_joins_neither)
+{
+	struct nosy n = { .dropped = 0 };
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = free_another, .arg = &n));
+
+	client_send(client_open(s), "x");
+	UNTIL(stats(s).ledger.closed == 1);
+	server_stop_and_check(s);
+	ck_assert_int_eq(n.dropped, 1);
+	ck_assert_int_eq(n.joined, -EDEADLK);
+}
+END_TEST
+
 START_TEST(the_argument_of_a_call_that_fails_is_the_callers)
 {
 	struct server *s = serve_lines(WEIR_CONFIG(.max_dialled = 1));
@@ -676,6 +711,7 @@ int main(void)
 		an_argument_is_dropped_if_its_session_is_ended_before_the_start,
 		an_argument_is_dropped_if_the_server_never_starts,
 		a_drop_without_a_start_is_a_call_of_the_server,
+		a_thread_of_two_servers_joins_neither,
 		the_argument_of_a_call_that_fails_is_the_callers,
 		what_cannot_be_spawned_is_refused,
 		what_was_spawned_never_runs_without_a_start);

@@ -69,14 +69,18 @@ START_TEST(the_EAGAIN_of_another_call_is_an_error)
 			      .speaks_first = 1),
 		*WEIR_SERVICE(.session = say_again_without_asking,
 			      .speaks_first = 1, .session_on_worker = 1),
+		*WEIR_SERVICE(.session = say_again_without_asking),
 		*WEIR_SERVICE(.opened = say_again_without_asking,
 			      .readable = return_what_it_has_read),
 	};
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct server *s = serve(NULL, &services[i]);
+		struct client *c = client_open(s);
 
-		client_expect_end(client_open(s));
+		if (i == 2)
+			client_send(c, "begin");
+		client_expect_end(c);
 		UNTIL(log_lines(s) == 1);
 		ck_assert_msg(!log_says(s, "bug"), "%s", s->log);
 		ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1);

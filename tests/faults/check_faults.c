@@ -232,6 +232,7 @@ static bool can_listen_again(const char *address)
 static bool is_port_free_after_failed_start(int nth)
 {
 	struct server *s = server_new(WEIR_CONFIG(.workers = 4));
+	struct weir_report report;
 	bool is_free;
 
 	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
@@ -241,6 +242,8 @@ static bool is_port_free_after_failed_start(int nth)
 	faults_clear();
 	is_free = can_listen_again(s->address);
 	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_uint_eq(report.lame_duck_ms, 0);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 	return is_free;

@@ -198,12 +198,20 @@ void expect_balance(const struct weir_ledger *l)
 			  l->closed + l->open);
 }
 
+static uint64_t longest_stop_ms(int grace_ms)
+{
+	return (uint64_t)(grace_ms + 100) + 400 * (uint64_t)slowness() +
+	       (uint64_t)(stolen_ms() - stolen_before);
+}
+
+bool is_stop_on_time(const struct weir_report *r, int grace_ms)
+{
+	return r->drain_ms <= longest_stop_ms(grace_ms);
+}
+
 void expect_stop_on_time(const struct weir_report *r, int grace_ms)
 {
-	ck_assert_uint_le(r->drain_ms,
-			  (uint64_t)(grace_ms + 100) +
-				  400 * (uint64_t)slowness() +
-				  (uint64_t)(stolen_ms() - stolen_before));
+	ck_assert_uint_le(r->drain_ms, longest_stop_ms(grace_ms));
 }
 
 struct weir_stats stats(struct server *s)

@@ -149,6 +149,7 @@ void server_check_freed(struct server *s);
  * A stop takes at most its grace and 100 ms, and the time that a busy machine
  * kept its threads from running.
  */
+bool is_stop_on_time(const struct weir_report *r, int grace_ms);
 void expect_stop_on_time(const struct weir_report *r, int grace_ms);
 
 void expect_balance(const struct weir_ledger *l);

@@ -142,6 +142,30 @@ static void a_service_that_cannot_listen_is_freed()
 	EXPECT(owned.use_count() == 1);
 }
 
+/* What it owns may call the server: no lock is held. */
+static void the_end_of_a_service_that_cannot_listen_may_listen()
+{
+	const std::string where = "unix:@weir-hpp-" + std::to_string(getpid());
+	weir::server s;
+	int other = -1;
+
+	s.listen(where, weir::readable(echo));
+	try {
+		std::shared_ptr<void> owned(nullptr, [&](void *) {
+			other = s.listen("127.0.0.1:0", weir::readable(echo));
+		});
+
+		s.listen(where, weir::readable([o = std::move(owned)](
+					       weir::conn &) {
+				 return WEIR_CLOSE;
+			 }));
+		EXPECT(false);
+	} catch (const std::system_error &e) {
+		EXPECT(e.code().value() == EADDRINUSE);
+	}
+	EXPECT(other > 0);
+}
+
 static void refused_and_unserved_clients_are_told()
 {
 	std::mutex lock;
@@ -614,6 +638,7 @@ int main()
 {
 	callables_keep_their_state();
 	a_service_that_cannot_listen_is_freed();
+	the_end_of_a_service_that_cannot_listen_may_listen();
 	refused_and_unserved_clients_are_told();
 	a_session_reads_lines();
 	exceptions_end_a_connection_and_are_logged();
