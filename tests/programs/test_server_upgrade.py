@@ -365,6 +365,7 @@ class Upgrade(Base):
                     self.fill(manager)
                     # That comes behind the first attempt.
                     server.logs(rb"the predecessor of process \d+ has closed")
+                    time.sleep(1.5)  # one that has begun meanwhile fails, too
                     until(lambda: manager.recv(4096).startswith(
                         b"MAINPID=%d\n" % self.pid()), "the process id")
                     client.setblocking(True)
