@@ -97,15 +97,6 @@ END_TEST
 static char rules[FOLDER_ROOM + 16]; /* path of a file */
 static int file;
 
-static int discard(weir_conn *c, void *arg)
-{
-	char buf[64];
-	ssize_t n = weir_conn_read(c, buf, sizeof(buf));
-
-	(void)arg;
-	return n <= 0 ? (int)n : WEIR_AGAIN;
-}
-
 static void on_timer(weir_server *s, weir_timer *t, void *arg)
 {
 	(void)s;

@@ -42,6 +42,17 @@ void gate_let_in(struct gate *g, int count)
 	pthread_mutex_unlock(&g->lock);
 }
 
+int discard(weir_conn *c, void *arg)
+{
+	char bytes[256];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read(c, bytes, sizeof(bytes))) > 0)
+		continue;
+	return (int)n;
+}
+
 int echo(weir_conn *c, void *arg)
 {
 	char buf[16384];

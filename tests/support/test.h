@@ -279,6 +279,7 @@ void gate_let_in(struct gate *g, int count);
 
 /* --------------------------------------------------------------- handlers */
 
+int discard(weir_conn *c, void *arg);	     /* what comes */
 int echo(weir_conn *c, void *arg);	     /* bytes, until none is left */
 int echo_lines(weir_conn *c, void *arg);     /* lines, until none is left */
 int echo_a_line(weir_conn *c, void *arg);    /* one a call */
