@@ -88,6 +88,7 @@ struct launch {
 	char socket[sizeof("WEIR_PREDECESSOR=") + NUMBER_ROOM];
 	int ours, theirs; /* the ends of the socket */
 	int told, tells;  /* the same of the guard's socket */
+	bool is_ready;	  /* the child has said so */
 	bool is_given;	  /* a socket that a stop here leaves to the child */
 	pid_t guard, child;
 	int64_t began_at;
@@ -647,13 +648,30 @@ static void wait_for_end(const struct launch *l)
 		}
 }
 
+/*
+ * One that was ready and has been told "K" closes its socket, and stops.  In a
+ * stop of the whole group it has had a signal, too: another one would cut its
+ * clients.
+ */
+static bool stops_by_itself(const struct launch *l)
+{
+	struct pollfd p = { .fd = l->ours };
+	char said = 0;
+
+	if (l->is_given || poll(&p, 1, LOOK_MS) <= 0)
+		return false;
+	return l->is_ready ||
+	       (recv(l->ours, &said, 1, MSG_DONTWAIT) == 1 && said == 'R');
+}
+
 static struct end end_child(const struct launch *l)
 {
 	struct end end = { CLD_KILLED, SIGKILL };
 
 	if (has_news(l, LOOK_MS) && read_end(l, &end)) /* about to end */
 		return end;
-	kill(l->child, SIGTERM);
+	if (!stops_by_itself(l))
+		kill(l->child, SIGTERM);
 	wait_for_end(l);
 	if (read_end(l, &end))
 		return end;
@@ -717,7 +735,8 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 
 	if (!wait_for(l, l->ours, why, cap))
 		return false;
-	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R' && read_taken(l))
+	l->is_ready = recv(l->ours, &said, 1, 0) == 1 && said == 'R';
+	if (l->is_ready && read_taken(l))
 		return true;
 	if (said == 'F')
 		read_reason(l);
@@ -845,7 +864,7 @@ static void withdraw(struct launch *l)
 {
 	if (!l->is_given)
 		(void)send(l->ours, "K", 1, MSG_NOSIGNAL);
-	close_end(&l->ours);
+	(void)shutdown(l->ours, SHUT_WR);
 }
 
 static void end_and_report(struct launch *l, char *why, size_t cap)

@@ -717,27 +717,30 @@ FILES = {
 
 
 # A successor that reads what its predecessor says, to the end, and writes it to
-# FOLDER/said: FOLDER [PATH [TAKEN]].  With a path it says that it is ready; once
-# that is gone, it goes on with which sockets it takes: all or these.
+# FOLDER/said, with the signal that follows: FOLDER [PATH [TAKEN]].  With a path
+# it says that it is ready; once that is gone, it goes on with which sockets it
+# takes: all or these.
 LISTENER = """
 import contextlib, os, signal, socket, sys, time
-if os.fork():  # this one may be ended
-    os.closerange(0, 3)
-    signal.pause()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+is_ready = len(sys.argv) > 2
 here = socket.socket(fileno=int(os.environ["WEIR_PREDECESSOR"]))
 said = b""
 with contextlib.suppress(OSError):  # it may close the socket before
-    if len(sys.argv) > 2:
+    if is_ready:
         here.sendall(b"R")
     open(sys.argv[1] + "/begun", "w").close()
-    while len(sys.argv) > 2 and os.path.exists(sys.argv[2]):
+    while is_ready and os.path.exists(sys.argv[2]):
         time.sleep(0.001)
-    if len(sys.argv) > 2:
+    if is_ready:
         count = int(os.environ["LISTEN_FDS"])
         here.sendall((sys.argv[3:] or ["T" * count])[0].encode())
 with contextlib.suppress(OSError):
     while piece := here.recv(64):
         said += piece
+here.close()
+if signal.sigtimedwait([signal.SIGTERM], 1 if is_ready else 20):
+    said += b" SIGTERM"
 with open(sys.argv[1] + "/draft", "wb") as file:
     file.write(said)
 os.rename(sys.argv[1] + "/draft", sys.argv[1] + "/said")
@@ -880,7 +883,7 @@ class Stop(Base):
             self.assertEqual(file.read(), answer)
 
     def test_a_successor_that_is_not_ready_is_told_that_it_gets_nothing(self):
-        self.check_said(b"K")
+        self.check_said(b"K SIGTERM")
 
     def test_so_is_one_that_is_ready_after_the_stop_has_begun(self):
         self.check_said(b"K", self.path)
