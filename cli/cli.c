@@ -20,7 +20,6 @@
 #include "text.h"
 
 #define OPTIONS_MAX 96
-#define ERROR_MOST  (PATH_MAX + 1024) /* a path may be in it */
 
 static const char *program_name = "weir";
 static bool dies_of_sigpipe; /* it was not ignored at the start */
@@ -54,7 +53,7 @@ void cli_redirect_errors(char *buf, size_t cap)
 	redirected_cap = cap;
 }
 
-static _Thread_local char last_error[1024];
+static _Thread_local char last_error[CLI_ERROR_MOST];
 
 const char *cli_last_error(void)
 {
@@ -63,7 +62,7 @@ const char *cli_last_error(void)
 
 void cli_error(const char *format, ...)
 {
-	char raw[ERROR_MOST], line[2 * ERROR_MOST];
+	char raw[CLI_ERROR_MOST], line[2 * CLI_ERROR_MOST];
 	size_t len;
 	va_list ap;
 

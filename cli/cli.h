@@ -8,6 +8,7 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@ struct cli_option {
 			  /* and optarg is NULL; NULL: takes none */
 	const char *help; /* may have several lines */
 };
+
+#define CLI_ERROR_MOST (PATH_MAX + 1024) /* a path may be in it */
 
 /* cli_next() */
 enum {

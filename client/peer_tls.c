@@ -33,7 +33,7 @@ static const char *option_of(const struct tls_options *t, const char *why)
 
 int peer_tls_load(const struct tls_options *t, struct weir_tls **ret)
 {
-	char why[512] = "out of memory";
+	char why[CLI_ERROR_MOST] = "out of memory";
 	int rc = 0;
 
 	if (t->is_wanted)

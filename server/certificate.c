@@ -98,7 +98,7 @@ static int make_context(struct weir_tls **ret, const struct tls_options *t,
 bool certificate_load(struct options *o)
 {
 	const struct tls_options *t = &o->tls_options;
-	char why[512] = "out of memory";
+	char why[CLI_ERROR_MOST] = "out of memory";
 	int rc;
 
 	if (!t->certificate_count)

@@ -257,7 +257,7 @@ static int drain(weir_conn *c, const char *arg, bool is_json)
 
 static int reload(weir_conn *c, const char *arg, bool is_json)
 {
-	char text[CONTROL_LINE / 2];
+	char text[CLI_ERROR_MOST];
 
 	(void)arg;
 	(void)is_json;
@@ -268,7 +268,7 @@ static int reload(weir_conn *c, const char *arg, bool is_json)
 
 static int replace(weir_conn *c, const char *arg, bool is_json)
 {
-	char why[CONTROL_LINE / 2];
+	char why[CLI_ERROR_MOST];
 
 	(void)arg;
 	(void)is_json;
@@ -278,7 +278,7 @@ static int replace(weir_conn *c, const char *arg, bool is_json)
 
 static int level(weir_conn *c, const char *arg, bool is_json)
 {
-	char why[CONTROL_LINE / 2];
+	char why[CLI_ERROR_MOST];
 
 	(void)is_json;
 	if (!arg)
@@ -353,7 +353,7 @@ static int answer(weir_conn *c, char *line)
 
 static int take_request(weir_conn *c, void *arg)
 {
-	char line[CONTROL_LINE];
+	char line[CONTROL_REQUEST_MOST];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
 	int rc;
 
@@ -392,7 +392,8 @@ static int open_own(const char *path)
 			control.own, l.where,
 			WEIR_SERVICE(.readable = take_request,
 				     .first_byte_ms = 5000, .read_ms = 5000,
-				     .write_ms = 5000, .line_max = CONTROL_LINE,
+				     .write_ms = 5000,
+				     .line_max = CONTROL_REQUEST_MOST,
 				     .outbox_max = OUTPUT_MOST));
 	if (rc >= 0)
 		upgrade_offer(control.own, rc, &l, false);

@@ -15,8 +15,7 @@
 
 #define CONTROL_DEFAULT "/run/weir-server/control"
 
-/* Room for a request, or for the first line of a reply. */
-#define CONTROL_LINE 1024
+#define CONTROL_REQUEST_MOST 1024
 
 /* The last line of a reply. */
 #define CONTROL_END "end\n"

@@ -59,7 +59,7 @@ void ctl_print_options(void)
 struct ctl {
 	const char *path;
 	bool is_json;
-	char request[CONTROL_LINE];
+	char request[CONTROL_REQUEST_MOST];
 };
 
 static int cannot_connect(const struct ctl *ctl, int rc)
@@ -125,7 +125,7 @@ static int print_rest(weir_conn *c)
 
 static int exchange(const struct ctl *ctl, weir_conn *c)
 {
-	char line[CONTROL_LINE];
+	char line[sizeof("error \n") + CLI_ERROR_MOST];
 	ssize_t n = weir_conn_printf(c, "%s\n", ctl->request);
 
 	if (n >= 0)

@@ -62,7 +62,7 @@ struct run {
 
 static void *take_requests(void *arg)
 {
-	char text[512]; /* unused: the log has it, too */
+	char text[CLI_ERROR_MOST]; /* unused: the log has it, too */
 	sigset_t set;
 	int signo;
 

@@ -92,7 +92,7 @@ struct launch {
 	bool is_given;	  /* a socket that a stop here leaves to the child */
 	pid_t guard, child;
 	int64_t began_at;
-	char reason[512]; /* why the successor ends, as it says */
+	char reason[CLI_ERROR_MOST]; /* why the successor ends, as it says */
 };
 
 /* How a process has ended, as waitid(2) says. */

@@ -352,6 +352,7 @@ class Reload(Base):
                     ("queue = 7\nworkers = 9\n", ("--workers", "restart")),
                     ("queue = 7\ngreeting = x\n", ("--greeting",)),
                     ("queue = 7\npid-file = /x\n", ("--pid-file",)),
+                    ("file = %snone\n" % (2000 * "/"), ("No such file",)),
                     ("queue = 7\naccess-log = all\n", ("--access-log",)),
                     ("queue = 7\0\n", ("not a text",))):
                 self.configure(text)

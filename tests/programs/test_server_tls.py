@@ -111,7 +111,10 @@ class Start(TLSCase):
                  ["--tls-crl: ", "junk.pem: no list of revoked"]),
                 ([*self.options(), "--tls-client-ca", self.file("ca.pem"),
                   "--tls-crl", self.file("none.crl")],
-                 ["--tls-crl: ", "none.crl: no such"])):
+                 ["--tls-crl: ", "none.crl: no such"]),
+                ([*self.options(), "--tls-client-ca",
+                  self.file(600 * "/" + "none.pem")],
+                 ["--tls-client-ca: ", "none.pem: no such"])):
             with self.subTest(args=args):
                 self.check_refused(["echo+tls@127.0.0.1:0", *args], *fragments)
 

@@ -716,6 +716,8 @@ FILES = {
 }
 
 
+LONG_PATH = 1000 * "/" + "none"
+
 # A successor that reads what its predecessor says, to the end, and writes it to
 # FOLDER/said, with the signal that follows: FOLDER [PATH [TAKEN]].  With a path
 # it says that it is ready; once that is gone, it goes on with which sockets it
@@ -1105,6 +1107,8 @@ class Broken(Base):
             for arg, words in (
                     ("--nonsense", b"unknown option '--nonsense'; see --help"),
                     ("--file=/none", b"--file: cannot read '/none': No such "),
+                    ("--file=" + LONG_PATH, b"--file: cannot read '%s': No such"
+                     % LONG_PATH.encode()),
                     ("echo@192.0.2.1:1", b"cannot listen on 'echo@192.0.2.1"),
                     ("--pid-file=/none/p", b"--pid-file: cannot write '/none/"),
                     ("--\x1b[2J", b"unknown option '--\\x1b[2J'")):
