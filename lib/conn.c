@@ -579,12 +579,13 @@ static int failure_of_layer(struct weir_conn *c)
 {
 	if (c->layer->failure)
 		return c->layer->failure;
+	if (c->in.error == -EPROTO)
+		return WEIR_HANDSHAKE_PROTOCOL;
 	if (wr_conn_is_lost(c, c->in.error))
 		return WEIR_HANDSHAKE_LOST;
 	if (c->cause == WEIR_END_HANDSHAKE || c->cause == WEIR_END_LIFETIME)
 		return WEIR_HANDSHAKE_TIMED_OUT;
-	return c->in.error == -EPROTO ? WEIR_HANDSHAKE_PROTOCOL
-				      : WEIR_HANDSHAKE_CUT;
+	return WEIR_HANDSHAKE_CUT;
 }
 
 static void end_layer(struct weir_conn *c, struct wr_stats *stats)

@@ -213,6 +213,25 @@ START_TEST(a_client_that_leaves_its_handshake_is_counted)
 }
 END_TEST
 
+/* A hello of 8,192 bytes, each in a record of its own. */
+START_TEST(a_flood_of_records_is_a_failure_of_the_protocol)
+{
+	const char head[] = { 1, 0, 32, 0 };
+	struct server *s = serve_echo();
+	struct client *c = client_open(s);
+
+	for (size_t i = 0; i < 8192 && stats(s).ledger.failed == 0; i++) {
+		const char record[] = { 22, 3, 1,
+					0,  1, i < sizeof(head) ? head[i] : 0 };
+
+		(void)send(c->fd, record, sizeof(record), MSG_NOSIGNAL);
+	}
+	UNTIL(stats(s).ledger.failed == 1);
+	client_close(c);
+	expect_alone(s, WEIR_HANDSHAKE_PROTOCOL, 1);
+}
+END_TEST
+
 START_TEST(a_handshake_that_a_stop_ends_is_counted)
 {
 	struct server *s = serve_echo();
@@ -355,6 +374,7 @@ int main(void)
 			 a_client_without_a_certificate_is_counted,
 			 a_handshake_out_of_time_is_counted,
 			 a_client_that_leaves_its_handshake_is_counted,
+			 a_flood_of_records_is_a_failure_of_the_protocol,
 			 a_handshake_that_a_stop_ends_is_counted,
 			 an_end_without_close_notify_is_counted,
 			 a_handshake_in_mid_connection_is_counted,
