@@ -114,16 +114,6 @@ START_TEST(every_kind_of_address_is_dialled)
 }
 END_TEST
 
-/* Nothing listens there: the address of a server that has ended. */
-static void get_dead_address(char *to, size_t cap, const char *where)
-{
-	struct server *gone =
-		serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
-
-	snprintf(to, cap, "%s", gone->address);
-	server_stop_and_check(gone);
-}
-
 START_TEST(a_dial_that_fails_tells_why)
 {
 	char gone[160];
@@ -135,7 +125,7 @@ START_TEST(a_dial_that_fails_tells_why)
 		      { "unix:/nowhere/at/all", -ENOENT } };
 	struct server *s;
 
-	get_dead_address(gone, sizeof(gone), "127.0.0.1:0");
+	hold_address(gone, sizeof(gone));
 	for (int i = 0; i < 3; i++) {
 		struct dialled d = { .lines = 0 };
 
@@ -406,11 +396,13 @@ static void dial_again(weir_conn *c, void *arg)
 
 START_TEST(the_end_of_one_may_dial_the_next)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
 	char gone[160];
-	struct dialled d = { .where = gone, .again = 50, .server = s->weir };
+	struct dialled d = { .where = gone, .again = 50 };
+	struct server *s;
 
-	get_dead_address(gone, sizeof(gone), "127.0.0.1:0");
+	hold_address(gone, sizeof(gone));
+	s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	d.server = s->weir;
 	ck_assert_int_eq(
 		weir_server_dial(s->weir, NULL, gone, 0,
 				 WEIR_SERVICE(.readable = echo,

@@ -15,9 +15,9 @@ static int echo_and_say_goodbye(weir_conn *c, void *arg)
 
 static struct server *serve_with_lame_duck(int ms, int drain_ms)
 {
-	return serve(WEIR_CONFIG(.workers = 2, .lame_duck_ms = ms,
-				 .drain_ms = drain_ms),
-		     WEIR_SERVICE(.readable = echo_and_say_goodbye));
+	return serve_held(WEIR_CONFIG(.workers = 2, .lame_duck_ms = ms,
+				      .drain_ms = drain_ms),
+			  WEIR_SERVICE(.readable = echo_and_say_goodbye));
 }
 
 static void expect_refused(struct server *s)
@@ -58,7 +58,7 @@ END_TEST
 START_TEST(control_without_a_lame_duck_clients_are_refused)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(
+	struct server *s = serve_held(
 		WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	struct client *early = client_open(s);

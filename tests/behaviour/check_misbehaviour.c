@@ -203,7 +203,7 @@ static void is_gone_from(const char *address)
 START_TEST(a_child_of_the_program_holds_nothing_open)
 {
 	_Atomic pid_t child = 0;
-	struct server *s = serve(
+	struct server *s = serve_held(
 		NULL, WEIR_SERVICE(.readable = fork_child, .arg = &child));
 	struct client *c = client_open(s);
 	char address[sizeof(s->address)];

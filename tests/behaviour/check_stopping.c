@@ -155,8 +155,8 @@ START_TEST(late_clients_are_refused)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
-					 .arg = &gate));
+		serve_held(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
 	struct client *held = client_open(s);
 
 	client_wait_at_gate(held, &gate);

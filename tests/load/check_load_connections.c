@@ -256,25 +256,11 @@ END_TEST
 
 /* ---- connects that fail */
 
-/* An address where nothing listens; the socket reserves it. */
-static int nobody(char address[64])
-{
-	struct sockaddr_in in = { .sin_family = AF_INET,
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, len), 0);
-	getsockname(fd, (struct sockaddr *)&in, &len);
-	snprintf(address, 64, "127.0.0.1:%d", ntohs(in.sin_port));
-	return fd;
-}
-
 START_TEST(refused_connections_are_counted_as_refused)
 {
 	char address[64];
-	int fd = nobody(address);
 
+	hold_address(address, sizeof(address));
 	for (int i = 0; i < 4; i++) {
 		struct plan plan =
 			PLAN(.duration_ns = SECOND / 5, .threads = 2);
@@ -301,7 +287,6 @@ START_TEST(refused_connections_are_counted_as_refused)
 			ck_assert_uint_eq(r.counts.planned, 200);
 		result_free(&r);
 	}
-	close(fd);
 }
 END_TEST
 
@@ -312,14 +297,14 @@ START_TEST(an_exchange_that_failed_is_as_old_as_the_run)
 				.schedule = PLAN_CONSTANT, .rate = 200,
 				.duration_ns = SECOND);
 	char address[64];
-	int fd = nobody(address);
-	struct result r = run_at(address, &plan);
+	struct result r;
 
+	hold_address(address, sizeof(address));
+	r = run_at(address, &plan);
 	ck_assert_uint_eq(r.counts.never_sent, 200);
 	ck_assert_int_ge(histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 50),
 			 SECOND * 49 / 100);
 	ck_assert_int_ge(r.clocks[CLOCK_FROM_PLAN]->max, SECOND * 98 / 100);
-	close(fd);
 	result_free(&r);
 }
 END_TEST

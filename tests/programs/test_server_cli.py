@@ -842,7 +842,8 @@ class Stopping(TestCase):
                     client.close()
 
     def test_a_late_client_is_turned_away(self):
-        with Server("echo@127.0.0.1:0", "-t", "never") as server:
+        with Server("echo@127.0.0.1:%d" % free_port(), "-t",
+                    "never") as server:
             client = server.connect()
             stuff(client, server)
             server.process.terminate()

@@ -23,9 +23,9 @@ import types
 import unittest
 
 from weirtest import (DEADLINE, SLOWNESS, FirstServer, Server, TestCase, ask,
-                      connect, freeze, is_alive, main, passing, program,
-                      read_all, read_exactly, run, shared_libraries, stuff,
-                      until)
+                      connect, free_port, freeze, is_alive, main, passing,
+                      program, read_all, read_exactly, run, shared_libraries,
+                      stuff, until)
 
 LONG = 3 * DEADLINE  # more than an upgrade may take
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
@@ -478,7 +478,7 @@ class Upgrade(Base):
     def check_moved(self, option, probe):
         """Its address changes: probe(where) asks there."""
         config, write = self.configured()
-        write(**{option: "127.0.0.1:0"})
+        write(**{option: "127.0.0.1:%d" % free_port()})
         with self.serve("--config", config, "echo@127.0.0.1:0") as server:
             before = server.out.expect(b"^%s (.*)\n" % option.encode())[1]
             probe(before.decode())

@@ -20,6 +20,20 @@ const char *own_unix_address(void)
 	return text;
 }
 
+/* A socket that sets SO_REUSEADDR, too, may be bound to it and listen. */
+void hold_address(char *to, size_t cap)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	snprintf(to, cap, "127.0.0.1:%d", ntohs(addr.sin_port));
+}
+
 bool has_ipv6(void)
 {
 	struct sockaddr_in6 addr = { .sin6_family = AF_INET6,

@@ -176,6 +176,15 @@ struct server *serve(const struct weir_config *config,
 	return serve_at("127.0.0.1:0", config, service);
 }
 
+struct server *serve_held(const struct weir_config *config,
+			  const struct weir_service *service)
+{
+	char where[64];
+
+	hold_address(where, sizeof(where));
+	return serve_at(where, config, service);
+}
+
 struct server *serve_workers(int count, const struct weir_service *service)
 {
 	return serve(WEIR_CONFIG(.workers = count), service);

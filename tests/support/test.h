@@ -114,6 +114,9 @@ struct server {
 /* Start a server with this service on 127.0.0.1, port 0. */
 struct server *serve(const struct weir_config *config,
 		     const struct weir_service *service);
+/* The same at hold_address(): no other process listens there after the stop. */
+struct server *serve_held(const struct weir_config *config,
+			  const struct weir_service *service);
 /* The same with that many workers. */
 struct server *serve_workers(int count, const struct weir_service *service);
 struct server *serve_at(const char *where, const struct weir_config *config,
@@ -319,6 +322,12 @@ bool bytes_match(const char *data, size_t len, size_t from);
 
 /* An abstract Unix address that no other process uses. */
 const char *own_unix_address(void);
+
+/*
+ * Write "127.0.0.1:PORT" of a port that no other process gets, until this one
+ * ends.  Nobody listens there before a server of the test does.
+ */
+void hold_address(char *to, size_t cap);
 
 /* False, and the test counts as skipped, without an IPv6 loopback. */
 bool has_ipv6(void);
