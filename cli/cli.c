@@ -24,18 +24,21 @@
 static const char *program_name = "weir";
 static bool dies_of_sigpipe; /* it was not ignored at the start */
 
+/* open(2) gives the lowest number that is free. */
+static void open_what_is_closed(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null",
+				   fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+}
+
 void cli_start(const char *program)
 {
-	int fd;
-
 	program_name = program;
 	dies_of_sigpipe = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
 	signal(SIGXFSZ, SIG_IGN);
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd < 3);
-	if (fd >= 0)
-		close(fd);
+	open_what_is_closed();
 }
 
 const char *cli_program(void)

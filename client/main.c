@@ -58,6 +58,9 @@ static void on_fatal_signal(int signo)
 	write_in_handler("weir-client: interrupted\n");
 	errno = saved;
 	raise(signo);
+	/* The kernel ends no process 1 by a signal of default action. */
+	if (getpid() == 1)
+		_exit(128 + signo);
 }
 
 static void client_set_signals(void)

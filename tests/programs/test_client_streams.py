@@ -308,5 +308,22 @@ class IgnoredSignals(TestCase):
                     self.assertEqual(user.end(), 0)
 
 
+class Closed(TestCase):
+    """Standard output is closed, as by >&- in a shell."""
+
+    def test_what_would_go_there_is_not_lost_in_silence(self):
+        def answers(sock):
+            sock.sendall(b"answer\n")
+            sock.recv(100)
+        for args, text in ((["fetch", "-o", "-"], b""), (["talk", "-r"], b""),
+                           (["send"], b"hello\n"), (["chat"], b"hello\n"),
+                           (["talk", "-B"], b"hello\n")):
+            with PythonServer(answers) as server:
+                result = run("WEIR_CLIENT", *args, server.address, input=text,
+                             preexec_fn=lambda: os.close(1))
+            with self.subTest(args=args):
+                self.check_failure(result, "cannot write to standard output")
+
+
 if __name__ == "__main__":
     main()

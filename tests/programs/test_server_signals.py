@@ -11,8 +11,9 @@ import shutil
 import signal
 import subprocess
 
-from weirtest import (PREFIX, DocumentsClient, Pump, Server, TestCase,
-                      is_listening, main, program, stuff, until)
+from weirtest import (DEADLINE, PREFIX, DocumentsClient, Pump, PythonServer,
+                      Server, TestCase, is_listening, main, program, stuff,
+                      until)
 
 
 def ignore_hang_up():
@@ -190,20 +191,42 @@ class FirstProcess(TestCase):
 
     UNSHARE = ["unshare", "-pf", "--kill-child"]
 
-    def test_it_stops_in_a_namespace_of_its_own(self):
+    def setUp(self):
         if not shutil.which("unshare") or subprocess.run(
                 [*self.UNSHARE, "true"], stderr=subprocess.DEVNULL).returncode:
             self.skipTest("no process namespace can be made here")
+
+    def first_process(self, pid):
+        """The one that this unshare(1) has started."""
+        path = "/proc/%d/task/%d/children" % (pid, pid)
+        with open(until(lambda: os.path.exists(path) and path, path)) as file:
+            return int(file.read())
+
+    def test_it_stops_in_a_namespace_of_its_own(self):
         for signals in ([signal.SIGTERM], [signal.SIGHUP, signal.SIGTERM]):
             with Server(under=self.UNSHARE) as server:
                 self.assertIn(b"pid 1\n", server.out.data)
-                with open("/proc/%d/task/%d/children" % (
-                        server.pid, server.pid)) as children:
-                    first = int(children.read())
+                first = self.first_process(server.pid)
                 for signo in signals:
                     os.kill(first, signo)
                 status, counts = server.end()
                 self.assertEqual((status, counts["accepted"]), (0, 0))
+
+    def test_so_does_a_client(self):
+        def is_asked(sock):
+            sock.recv(100)
+            sock.sendall(b"come\n")
+            sock.recv(100)
+        for signo in signal.SIGINT, signal.SIGTERM:
+            with PythonServer(is_asked) as server, subprocess.Popen(
+                    [*self.UNSHARE, program("WEIR_CLIENT"), "fetch",
+                     server.address, "-o", "-"], stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE) as client:
+                self.assertEqual(client.stdout.readline(), b"come\n")
+                os.kill(self.first_process(client.pid), signo)
+                self.assertEqual(client.wait(DEADLINE), 128 + signo)
+                self.assertEqual(client.stderr.read(),
+                                 b"weir-client: interrupted\n")
 
 
 if __name__ == "__main__":
