@@ -33,7 +33,9 @@ int part_file_check(const struct part_file *t)
 	}
 	if (is_output(t) || lstat(t->path, &st) < 0)
 		return CLI_DONE;
-	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+	if (S_ISLNK(st.st_mode) && stat(t->path, &st) < 0)
+		st.st_mode = S_IFREG; /* it leads nowhere, or we may not see */
+	if (!S_ISREG(st.st_mode)) {
 		cli_error("%s is not a plain file; use -o - for standard "
 			  "output",
 			  t->path);
@@ -63,7 +65,8 @@ static int lock_part(int fd, const char *part)
 	if (!S_ISREG(ours.st_mode))
 		return EINVAL;
 	/* Some file systems have no locks; transfers may mix there. */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && !cli_is_unsupported(errno))
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != ENOLCK &&
+	    !cli_is_unsupported(errno))
 		return errno == EWOULDBLOCK ? EBUSY : errno;
 	if (lstat(part, &there) < 0 || there.st_dev != ours.st_dev ||
 	    there.st_ino != ours.st_ino)

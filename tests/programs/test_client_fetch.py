@@ -249,7 +249,8 @@ class NothingIsOverwritten(Fetching):
 
     def test_what_is_no_file_is_never_replaced(self):
         os.mkfifo(self.path)
-        for path in (self.home, self.path, "/dev/null"):
+        os.symlink(self.path, self.home + "/link")
+        for path in (self.home, self.path, self.home + "/link", "/dev/null"):
             with self.subTest(path=path):
                 self.check_usage(self.fetch(":1", "--force", path=path),
                                  "weir-client", path, "not a plain file",

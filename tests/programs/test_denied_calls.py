@@ -3,7 +3,8 @@
 """The programs where the system denies them a call, as the filter of a
 container does, or a kernel or a file system that lacks it.
 
-Each call is denied with each of three errors.  A program then works, or ends
+Each call is denied with each of three errors, and with those that some file
+systems have instead.  A program then works, or ends
 soon with status 1 or 2 and a line that says why; a server that runs but cannot
 serve says so in its log.  None waits without end, uses up a processor, or dies
 by a signal.
@@ -30,6 +31,7 @@ import signal_runs
 from weirtest import DEADLINE, SLOWNESS, Server, TestCase, main
 
 ERRORS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+OF_FILE_SYSTEMS = {"flock": (errno.ENOLCK,)}
 
 BOTH = (
     "brk", "clone3", "connect", "epoll_create1", "epoll_ctl", "eventfd2",
@@ -158,7 +160,8 @@ class Life:
 class Sweep(TestCase):
     def sweep(self, live, calls):
         """live(call, error) says what is wrong, or None."""
-        plans = [(call, error) for call in calls for error in ERRORS]
+        plans = [(call, error) for call in calls
+                 for error in ERRORS + OF_FILE_SYSTEMS.get(call, ())]
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             problems = [problem for problem
                         in pool.map(lambda plan: live(*plan), plans)
