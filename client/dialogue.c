@@ -80,8 +80,7 @@ struct dialogue {
 	bool was_goodbye;	    /* the peer has sent its goodbye */
 };
 
-/* The line is without its newline, but may have the CR in front of it. */
-static bool is_goodbye(const char *line, size_t len)
+bool dialogue_is_goodbye(const char *line, size_t len)
 {
 	return (len == GOODBYE_LEN ||
 		(len == GOODBYE_LEN + 1 && line[GOODBYE_LEN] == '\r')) &&
@@ -96,8 +95,8 @@ static void start_waiting(struct dialogue *d, enum waiting what)
 
 static void end_their_message(struct dialogue *d)
 {
-	d->was_goodbye |=
-		d->kind == DIALOGUE_PERSON && is_goodbye(d->word, d->word_len);
+	d->was_goodbye |= d->kind == DIALOGUE_PERSON &&
+			  dialogue_is_goodbye(d->word, d->word_len);
 	d->word_len = 0;
 	d->is_mid = false;
 	if (d->unanswered > 0)
@@ -240,7 +239,8 @@ static int begin_message(struct dialogue *d, const char *line, size_t len)
 	d->out = d->said + 1;
 	d->out_len = len + end;
 	d->is_unended = end == 0;
-	d->is_last = d->kind != DIALOGUE_LINES && is_goodbye(line, len);
+	d->is_last =
+		d->kind != DIALOGUE_LINES && dialogue_is_goodbye(line, len);
 	d->unanswered++;
 	if (end == 0 && editor_is_interactive() &&
 	    peer_now() - d->said_at < GAP_MS) {
@@ -300,6 +300,10 @@ static int on_deadline(struct dialogue *d)
 {
 	if (d->waiting == WAITING_GAP)
 		return dialogue_send(d);
+	if (d->waiting == WAITING_OUTPUT && peer_has_taken(d->peer)) {
+		start_waiting(d, WAITING_OUTPUT);
+		return CLI_DONE;
+	}
 	if (d->waiting == WAITING_OUTPUT)
 		return dialogue_end(d, -ETIMEDOUT, "progress");
 	if (d->waiting == WAITING_MORE) {
@@ -317,10 +321,18 @@ static int on_deadline(struct dialogue *d)
 	return CLI_DONE;
 }
 
+/* Lines that are typed or piped are not looked at before it is their turn. */
+static bool may_have_lines(const struct dialogue *d)
+{
+	return d->kind == DIALOGUE_LINES && !editor_is_interactive() &&
+	       d->out_len == 0 && !is_users_turn(d);
+}
+
 static int dialogue_poll(struct dialogue *d)
 {
 	struct pollfd fds[EDITOR_FDS + 1];
 	struct pollfd *peer = &fds[EDITOR_FDS];
+	bool is_unread = may_have_lines(d);
 	int rc;
 
 	if (is_users_turn(d))
@@ -345,9 +357,12 @@ static int dialogue_poll(struct dialogue *d)
 	if (peer->revents & ~POLLOUT) {
 		rc = dialogue_receive(d);
 		/* If the user has ended as well, nothing is lost. */
-		if (rc == 0 && (d->owes_newline || fds[0].revents)) {
+		if (rc == 0 &&
+		    (d->owes_newline || fds[0].revents || is_unread)) {
 			d->owes_newline = false;
 			d->is_alone = true;
+			if (is_unread)
+				d->waiting = WAITING_NOTHING;
 			return CLI_DONE;
 		}
 		if (rc == 0 && d->is_last && d->out_len == 0)

@@ -330,6 +330,22 @@ int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
 	return rc;
 }
 
+/* Bytes that the peer has not taken yet; 0: not known. */
+static int count_untaken(const struct peer *p)
+{
+	int count = 0;
+
+	return ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &count) < 0 ? 0 : count;
+}
+
+bool peer_has_taken(struct peer *p)
+{
+	int before = p->untaken;
+
+	p->untaken = count_untaken(p);
+	return p->untaken < before;
+}
+
 /*
  * Nothing is added to the library's outbox while the kernel takes no more.  So
  * no write waits, and the caller can keep reading, which a peer that answers
@@ -343,8 +359,10 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 
 		if (rc < 0)
 			return peer_result(p, rc);
-		if (!(poll_now(p, POLLOUT) & POLLOUT))
+		if (!(poll_now(p, POLLOUT) & POLLOUT)) {
+			p->untaken = count_untaken(p);
 			return 0;
+		}
 		if (part == 0)
 			return 1;
 		rc = weir_conn_write(p->conn, *data, part);
@@ -363,22 +381,20 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 int peer_settle(struct peer *p)
 {
 	int64_t began_at = peer_now();
-	int error, unsent;
+	int error;
 	socklen_t len = sizeof(error);
 
 	for (;;) {
 		int rc = weir_conn_flush(p->conn);
 		short found = poll_now(p, 0);
 
-		error = unsent = 0;
+		error = 0;
 		if (rc == 0 && getsockopt(weir_conn_fd(p->conn), SOL_SOCKET,
 					  SO_ERROR, &error, &len) < 0)
 			rc = -errno;
 		if (rc < 0 || error != 0)
 			return peer_result(p, rc < 0 ? rc : -error);
-		if (found & POLLHUP &&
-		    (ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &unsent) < 0 ||
-		     unsent == 0))
+		if (found & POLLHUP && count_untaken(p) == 0)
 			return 0;
 		if (p->timeout_ms >= 0 && peer_now() - began_at > p->timeout_ms)
 			return -ETIMEDOUT;

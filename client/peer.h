@@ -31,6 +31,7 @@ struct peer {
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
 	int64_t active_at;  /* ms; of the latest input or output */
+	int untaken;	    /* bytes, when peer_feed() began to wait */
 };
 
 /* Milliseconds of the clock that deadlines are measured with. */
@@ -76,6 +77,12 @@ int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
  * caller must wait for POLLOUT; -errno.
  */
 int peer_feed(struct peer *p, const char **data, size_t *len);
+
+/*
+ * Has the peer taken bytes since peer_feed() returned 0, or since this was
+ * asked?  POLLOUT comes only once much of what is unsent has been taken.
+ */
+bool peer_has_taken(struct peer *p);
 
 /*
  * After the peer has ended: wait until it is known whether it has received

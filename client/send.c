@@ -100,11 +100,11 @@ static int send_block(struct send *s)
 		rc = peer_poll(&s->peer, &pfd, 0,
 			       s->has_ended ? POLLOUT : POLLIN | POLLOUT,
 			       s->peer.timeout_ms);
-		if (rc == 0)
+		if (rc == 0 && !peer_has_taken(&s->peer))
 			return fail_lost(s, -ETIMEDOUT, "progress");
 		if (rc < 0 && rc != -EINTR)
 			return fail_lost(s, rc, "progress");
-		if (rc < 0 || s->has_ended || !(pfd.revents & POLLIN))
+		if (rc <= 0 || s->has_ended || !(pfd.revents & POLLIN))
 			continue;
 		rc = send_receive(s);
 		if (rc < 0)

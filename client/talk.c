@@ -39,6 +39,7 @@ struct talk {
 	bool no_banner;
 	const char *newline; /* of --lines and --crlf; or NULL */
 	bool has_ended;	     /* the server has, and that is no failure */
+	bool is_mid;	     /* more may follow what has come unasked */
 	struct peer peer;
 	struct screen screen;
 };
@@ -101,6 +102,17 @@ static ssize_t receive_piece(struct talk *t, struct expected *e, int ms)
 	return n;
 }
 
+/* Returns 0 at the end of input, -errno, or > 0 if the screen has failed. */
+static ssize_t receive_rest(struct talk *t)
+{
+	struct expected rest = { .message = NULL };
+	ssize_t n = 1;
+
+	while (n > 0 && !t->screen.error)
+		n = receive_piece(t, &rest, t->peer.timeout_ms);
+	return n;
+}
+
 /*
  * The reply begins within ms.  Returns 1; 0 if the server closed instead;
  * -errno.  The next call finds a close after the reply.
@@ -145,7 +157,7 @@ static int talk_send(struct talk *t, const char *line, size_t len,
 			return rc;
 		rc = peer_poll(&t->peer, &pfd, 0, POLLIN | POLLOUT,
 			       t->peer.timeout_ms);
-		if (rc == 0)
+		if (rc == 0 && !peer_has_taken(&t->peer))
 			return -ETIMEDOUT;
 		if (rc < 0 && rc != -EINTR)
 			return rc;
@@ -155,9 +167,23 @@ static int talk_send(struct talk *t, const char *line, size_t len,
 	return (int)n;
 }
 
-/* As peer_say(); on a terminal a close is no failure. */
+static void end_unasked(struct talk *t)
+{
+	if (t->is_mid)
+		screen_end_line(&t->screen);
+	t->is_mid = false;
+}
+
+/*
+ * As peer_say(); on a terminal a close is no failure.  A server that has gone
+ * may have sent the reason.
+ */
 static int talk_end(struct talk *t, int rc, const char *what)
 {
+	end_unasked(t);
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		(void)receive_rest(t);
+	screen_end_line(&t->screen);
 	t->has_ended = true;
 	if (rc == 0 && editor_is_interactive())
 		return peer_note_end(&t->peer, &t->screen);
@@ -194,7 +220,7 @@ static int show_unasked(struct talk *t)
 	}
 	editor_erase();
 	screen_put(&t->screen, data, (size_t)n);
-	screen_end_line(&t->screen);
+	t->is_mid = true;
 	return CLI_DONE;
 }
 
@@ -205,24 +231,31 @@ static int show_unasked(struct talk *t)
 static int talk_poll(struct talk *t, bool is_users_turn)
 {
 	struct pollfd fds[EDITOR_FDS + 1];
-	int rc;
+	int rc = CLI_DONE;
 
-	if (!is_users_turn)
-		return peer_poll(&t->peer, fds, 0, POLLIN, 0) > 0
-			       ? show_unasked(t)
-			       : CLI_DONE;
-	editor_show();
+	if (!is_users_turn) {
+		if (peer_poll(&t->peer, fds, 0, POLLIN, 0) > 0)
+			rc = show_unasked(t);
+		end_unasked(t);
+		return rc;
+	}
+	if (!t->is_mid)
+		editor_show();
 	editor_fds(fds);
-	rc = peer_poll(&t->peer, fds, EDITOR_FDS, POLLIN, -1);
+	rc = peer_poll(&t->peer, fds, EDITOR_FDS, POLLIN,
+		       t->is_mid ? QUIET_MS : -1);
 	if (rc == -EINTR)
 		return CLI_DONE;
 	if (rc < 0) {
 		editor_hide();
 		return talk_end(t, rc, "input");
 	}
-	if (!fds[0].revents && !fds[1].revents)
+	if (rc > 0 && !fds[0].revents && !fds[1].revents)
 		return show_unasked(t);
-	editor_step(fds);
+	if (t->is_mid)
+		end_unasked(t);
+	else
+		editor_step(fds);
 	return CLI_DONE;
 }
 
@@ -253,15 +286,11 @@ static enum editor_event talk_next_line(struct talk *t, const char **line,
 
 static int talk_finish(struct talk *t)
 {
-	char data[4096];
 	ssize_t n;
 
 	/* If this fails, the read returns why. */
 	(void)weir_conn_shutdown(t->peer.conn, SHUT_WR);
-	while ((n = peer_read(&t->peer, data, sizeof(data),
-			      t->peer.timeout_ms)) > 0 &&
-	       !t->screen.error)
-		screen_put(&t->screen, data, (size_t)n);
+	n = receive_rest(t);
 	screen_end_line(&t->screen);
 	if (n < 0 && n != -ETIMEDOUT)
 		return peer_say(&t->peer, (int)n, "end");
@@ -299,7 +328,7 @@ static int talk_run(struct talk *t)
 		rc = receive_reply(t, &reply);
 		if (rc <= 0)
 			return talk_end(t, rc, "reply");
-		if (len == 6 && memcmp(line, "windup", 6) == 0)
+		if (dialogue_is_goodbye(line, len))
 			return CLI_DONE;
 	}
 	return CLI_DONE;
@@ -307,13 +336,8 @@ static int talk_run(struct talk *t)
 
 static int read_to_end(struct talk *t)
 {
-	char data[4096];
-	ssize_t n;
+	ssize_t n = receive_rest(t);
 
-	while ((n = peer_read(&t->peer, data, sizeof(data),
-			      t->peer.timeout_ms)) > 0 &&
-	       !t->screen.error)
-		screen_put(&t->screen, data, (size_t)n);
 	if (t->screen.is_terminal)
 		screen_end_line(&t->screen);
 	return n < 0 ? peer_say(&t->peer, (int)n, "end of input") : CLI_DONE;
@@ -400,16 +424,18 @@ static const struct options_syntax talk_syntax = {
 
 static bool talk_check_options(const struct talk *t)
 {
+	const char *lines =
+		t->newline && *t->newline == '\r' ? "crlf" : "lines";
 	const char *first = NULL, *second = NULL;
 
 	if (t->read_only) {
 		first = "read-only";
-		second = t->newline	? "lines"
+		second = t->newline	? lines
 			 : t->once	? "once"
 			 : t->no_banner ? "no-banner"
 					: NULL;
 	} else if (t->newline) {
-		first = "lines";
+		first = lines;
 		second = t->once ? "once" : NULL;
 	}
 	if (second)

@@ -3,6 +3,7 @@
 """weir-client talk --lines and --crlf: by hand and from a script with servers
 that read lines.  Those of others are skipped where they are not installed."""
 
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -15,7 +16,7 @@ from subprocess import DEVNULL, PIPE
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
                       at_once, connect_soon, free_port, in_time, main, program,
-                      read_all, run, until)
+                      read_all, run, sleeps, until)
 
 PROMPT = b"> "
 
@@ -123,10 +124,44 @@ class WhatIsSent(TestCase):
             self.assertEqual(b"".join(heard), line)
         in_time(dialogue)
 
+    def read_in_small_pieces(self, listener):
+        """For longer than the timeout.  The kernel reports no room for more
+        before 64 KiB have been taken, here after 3 s."""
+        heard = []
+        with listener, listener.accept()[0] as sock:
+            for _ in range(80):
+                heard.append(sock.recv(1024))
+                time.sleep(0.05)
+            return b"".join(heard) + read_all(sock)
+
+    def test_a_steady_reader_makes_progress(self):
+        line = b"x" * 600000
+        cases = ((["talk", "-l"], line + b"\n"), (["talk", "-1B"], line),
+                 (["send"], line + b"\n"))
+
+        def one(argv, sent):
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            where = "127.0.0.1:%d" % listener.getsockname()[1]
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                heard = pool.submit(self.read_in_small_pieces, listener)
+                result = run("WEIR_CLIENT", *argv, where, "-t", "2s",
+                             input=line + b"\n")
+            return result.stderr, heard.result() == sent
+
+        def dialogues():
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                self.assertEqual(list(pool.map(lambda case: one(*case), cases)),
+                                 [(b"", True)] * len(cases))
+        in_time(dialogues)
+
     def test_contradictions(self):
         for options in (["-l", "-1"], ["-c", "-1"], ["-r", "-l"]):
             self.check_usage(run("WEIR_CLIENT", "talk", ":1", *options),
-                             "weir-client", "contradicts", "lines")
+                             "weir-client", "contradicts",
+                             "crlf" if "-c" in options else "lines")
 
 
 class WhatIsShown(TestCase):
@@ -162,6 +197,32 @@ class WhatIsShown(TestCase):
                         self.assertEqual(user.all.count(b"\\x0d"), 2)
                 with self.subTest(size=size, options=options):
                     in_time(dialogue)
+
+    def test_input_that_was_not_sent_is_a_failure(self):
+        """Though no line is sent in part when the server ends its output."""
+        line, count = b"x" * 15 + b"\n", 500000
+        is_full = threading.Event()
+        heard = []
+
+        def ends(sock):
+            is_full.wait(DEADLINE)
+            sock.shutdown(socket.SHUT_WR)
+            heard.append(read_all(sock))
+        path = self.folder() + "/lines"
+        with open(path, "wb") as file:
+            file.write(line * count)
+        with PythonServer(ends) as server, open(path, "rb") as lines, \
+                subprocess.Popen([program("WEIR_CLIENT"), "talk",
+                                  server.address, "-l", "-t", "never"],
+                                 stdin=lines, stdout=PIPE,
+                                 stderr=PIPE) as client:
+            until(lambda: os.lseek(lines.fileno(), 0, os.SEEK_CUR) > 0 and
+                  all(sleeps(client.pid) for _ in range(20)), "a full socket")
+            is_full.set()
+            self.assertEqual(client.wait(DEADLINE), 1)
+            self.assertIn(b"closed the connection", client.stderr.read())
+            until(lambda: heard, "the end")
+        self.assertLess(len(heard[0]), len(line) * count)
 
     def test_a_server_that_is_done_is_no_failure(self):
         """Though the input has not ended."""

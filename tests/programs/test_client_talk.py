@@ -4,6 +4,7 @@
 our server, against the documents', and against servers that misbehave."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -468,6 +469,17 @@ class Failures(TestCase):
             result = talk(server.address, b"hello\nmore\n")
         self.check_failure(result, server.address, "reset the connection")
 
+    def test_all_that_came_before_a_reset_can_be_read(self):
+        """Though our line is what finds that the server has gone."""
+        ours, theirs = socket.socketpair()
+        theirs.sendall(b"x" * 5000)
+        theirs.close()
+        with ours:
+            fd = ours.fileno()
+            result = talk("fd:%d" % fd, b"hello\n", "-B", pass_fds=(fd,))
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(re.sub(rb"\s", b"", result.stdout)), 5000)
+
     def test_a_refusal_can_be_read(self):
         with Server("-m", "1", "--refusal", "busy, try later\n") as server:
             first = server.connect()
@@ -647,6 +659,28 @@ class OnATerminal(TestCase):
                 user.expect(b"\r\n" + server.address().encode() +
                             b" closed the connection\r\n")
                 self.assertEqual(user.end(), 0)
+
+    def test_what_comes_at_the_prompt_is_one_message_until_a_pause(self):
+        text = b"\xe4\xb8\xad" * 2000  # 4096 bytes end inside a character
+        speak = threading.Event()
+
+        def speaks_up(sock):
+            sock.sendall(BANNER)
+            sock.recv(100)
+            sock.sendall(b"ok")
+            speak.wait(DEADLINE)
+            sock.sendall(text)
+            sock.recv(100)
+        with PythonServer(speaks_up) as server, \
+                Terminal("talk", server.address) as user:
+            user.expect(PROMPT)
+            user.type(b"hello\n")
+            user.expect(b"ok\r\n" + PROMPT)
+            speak.set()
+            user.expect(text + b"\r\n" + PROMPT)
+            user.type(b"bye\n")
+            user.expect(b"closed the connection")
+            self.assertEqual(user.end(), 0)
 
     def test_what_comes_at_the_prompt_is_shown_and_the_line_kept(self):
         speak = threading.Event()
