@@ -42,9 +42,9 @@ enum {
 
 /*
  * Call this first in main().  Opens /dev/null for each descriptor below 3 that
- * is closed; otherwise the first socket could become standard output, where a
- * write(2) still fails.  Ignores SIGPIPE and SIGXFSZ, so that write(2) returns
- * an error instead.
+ * is closed; otherwise the first socket could become standard output.  A
+ * write(2) to a standard output that was closed still fails.  Ignores SIGPIPE
+ * and SIGXFSZ, so that write(2) returns an error instead.
  */
 void cli_start(const char *program);
 

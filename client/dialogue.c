@@ -280,6 +280,8 @@ static int next_deadline_ms(const struct dialogue *d)
 		left = d->heard_at + QUIET_MS - now;
 	else if (d->waiting == WAITING_GAP)
 		left = d->said_at + GAP_MS - now;
+	else if (d->waiting == WAITING_OUTPUT)
+		return peer_patience(d->peer, d->waiting_since);
 	else if (d->waiting == WAITING_MORE)
 		left = d->waiting_since + more_ms(d) - now;
 	else if (d->waiting != WAITING_NOTHING && d->peer->timeout_ms >= 0 &&
@@ -300,10 +302,6 @@ static int on_deadline(struct dialogue *d)
 {
 	if (d->waiting == WAITING_GAP)
 		return dialogue_send(d);
-	if (d->waiting == WAITING_OUTPUT && peer_has_taken(d->peer)) {
-		start_waiting(d, WAITING_OUTPUT);
-		return CLI_DONE;
-	}
 	if (d->waiting == WAITING_OUTPUT)
 		return dialogue_end(d, -ETIMEDOUT, "progress");
 	if (d->waiting == WAITING_MORE) {

@@ -23,9 +23,23 @@ static bool is_output(const struct part_file *t)
 	return strcmp(t->path, "-") == 0;
 }
 
+/* Not one that leads to a device or to our output, as /dev/stdout does. */
+static bool may_replace_link(const char *path)
+{
+	struct stat there, out;
+
+	if (stat(path, &there) < 0)
+		return true;
+	if (fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == there.st_dev &&
+	    out.st_ino == there.st_ino)
+		return false;
+	return S_ISREG(there.st_mode);
+}
+
 int part_file_check(const struct part_file *t)
 {
 	struct stat st;
+	bool is_file;
 
 	if (t->path[0] == '\0') {
 		cli_error("--output needs the name of a file, or -");
@@ -33,9 +47,9 @@ int part_file_check(const struct part_file *t)
 	}
 	if (is_output(t) || lstat(t->path, &st) < 0)
 		return CLI_DONE;
-	if (S_ISLNK(st.st_mode) && stat(t->path, &st) < 0)
-		st.st_mode = S_IFREG; /* it leads nowhere, or we may not see */
-	if (!S_ISREG(st.st_mode)) {
+	is_file = S_ISLNK(st.st_mode) ? may_replace_link(t->path)
+				      : S_ISREG(st.st_mode);
+	if (!is_file) {
 		cli_error("%s is not a plain file; use -o - for standard "
 			  "output",
 			  t->path);

@@ -23,6 +23,7 @@
 
 #define PIECE	     ((size_t)64 * 1024)
 #define SETTLE_MS    10	  /* between two checks */
+#define LOOK_MS	     50	  /* between two looks at what the peer has taken */
 #define SILENCE_MS   5000 /* silence that may be why the peer closed */
 #define SILENCE_TEXT 64
 
@@ -330,7 +331,10 @@ int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
 	return rc;
 }
 
-/* Bytes that the peer has not taken yet; 0: not known. */
+/*
+ * Bytes that the peer has not taken yet; 0: not known.  Those to a Unix socket
+ * are taken in buffers of about 36 KiB.
+ */
 static int count_untaken(const struct peer *p)
 {
 	int count = 0;
@@ -338,12 +342,22 @@ static int count_untaken(const struct peer *p)
 	return ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &count) < 0 ? 0 : count;
 }
 
-bool peer_has_taken(struct peer *p)
+int peer_patience(struct peer *p, int64_t since)
 {
-	int before = p->untaken;
+	int64_t now = peer_now(), left;
+	int untaken = count_untaken(p);
 
-	p->untaken = count_untaken(p);
-	return p->untaken < before;
+	if (p->timeout_ms < 0)
+		return -1;
+	if (untaken < p->untaken)
+		p->taken_at = now;
+	p->untaken = untaken;
+	if (p->taken_at > since)
+		since = p->taken_at;
+	left = since + p->timeout_ms - now;
+	if (left <= 0)
+		return 0;
+	return left < LOOK_MS ? (int)left : LOOK_MS;
 }
 
 /*
@@ -359,10 +373,8 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 
 		if (rc < 0)
 			return peer_result(p, rc);
-		if (!(poll_now(p, POLLOUT) & POLLOUT)) {
-			p->untaken = count_untaken(p);
+		if (!(poll_now(p, POLLOUT) & POLLOUT))
 			return 0;
-		}
 		if (part == 0)
 			return 1;
 		rc = weir_conn_write(p->conn, *data, part);

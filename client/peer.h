@@ -31,7 +31,8 @@ struct peer {
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
 	int64_t active_at;  /* ms; of the latest input or output */
-	int untaken;	    /* bytes, when peer_feed() began to wait */
+	int untaken;	    /* bytes, when peer_patience() was asked last */
+	int64_t taken_at;   /* ms; when it found less than before */
 };
 
 /* Milliseconds of the clock that deadlines are measured with. */
@@ -79,10 +80,12 @@ int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
 int peer_feed(struct peer *p, const char **data, size_t *len);
 
 /*
- * Has the peer taken bytes since peer_feed() returned 0, or since this was
- * asked?  POLLOUT comes only once much of what is unsent has been taken.
+ * How long to wait for POLLOUT until this is asked again, in ms: a part of the
+ * timeout; 0 when it has passed since that time and since the peer took bytes
+ * last; -1: no limit.  POLLOUT comes only once much of what is unsent has been
+ * taken.
  */
-bool peer_has_taken(struct peer *p);
+int peer_patience(struct peer *p, int64_t since);
 
 /*
  * After the peer has ended: wait until it is known whether it has received

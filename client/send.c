@@ -91,17 +91,19 @@ static int send_block(struct send *s)
 	struct pollfd pfd;
 
 	while (!s->screen.error) {
+		int patience_ms;
 		int rc = peer_feed(&s->peer, &s->text, &s->len);
 
 		if (rc < 0)
 			return fail_lost(s, rc, "progress");
 		if (rc > 0)
 			break;
+		patience_ms = peer_patience(&s->peer, s->peer.active_at);
+		if (patience_ms == 0)
+			return fail_lost(s, -ETIMEDOUT, "progress");
 		rc = peer_poll(&s->peer, &pfd, 0,
 			       s->has_ended ? POLLOUT : POLLIN | POLLOUT,
-			       s->peer.timeout_ms);
-		if (rc == 0 && !peer_has_taken(&s->peer))
-			return fail_lost(s, -ETIMEDOUT, "progress");
+			       patience_ms);
 		if (rc < 0 && rc != -EINTR)
 			return fail_lost(s, rc, "progress");
 		if (rc <= 0 || s->has_ended || !(pfd.revents & POLLIN))

@@ -151,14 +151,15 @@ static int talk_send(struct talk *t, const char *line, size_t len,
 	ssize_t n = 1;
 
 	while (n > 0 && !t->screen.error) {
-		int rc = peer_feed(&t->peer, &line, &len);
+		int rc = peer_feed(&t->peer, &line, &len), patience_ms;
 
 		if (rc != 0)
 			return rc;
-		rc = peer_poll(&t->peer, &pfd, 0, POLLIN | POLLOUT,
-			       t->peer.timeout_ms);
-		if (rc == 0 && !peer_has_taken(&t->peer))
+		patience_ms = peer_patience(&t->peer, t->peer.active_at);
+		if (patience_ms == 0)
 			return -ETIMEDOUT;
+		rc = peer_poll(&t->peer, &pfd, 0, POLLIN | POLLOUT,
+			       patience_ms);
 		if (rc < 0 && rc != -EINTR)
 			return rc;
 		if (rc > 0 && (pfd.revents & ~POLLOUT))
@@ -220,8 +221,25 @@ static int show_unasked(struct talk *t)
 	}
 	editor_erase();
 	screen_put(&t->screen, data, (size_t)n);
-	t->is_mid = true;
+	t->is_mid = data[n - 1] != '\n';
 	return CLI_DONE;
+}
+
+/* Not more than this: it may have no end. */
+#define PIECES_MOST 256
+
+/* What is there already; a line is ready to be sent. */
+static int show_all_unasked(struct talk *t)
+{
+	struct pollfd pfd;
+	int rc = CLI_DONE;
+
+	for (int i = 0; i < PIECES_MOST && !t->has_ended && !t->screen.error &&
+			peer_poll(&t->peer, &pfd, 0, POLLIN, 0) > 0;
+	     i++)
+		rc = show_unasked(t);
+	end_unasked(t);
+	return rc;
 }
 
 /*
@@ -231,14 +249,10 @@ static int show_unasked(struct talk *t)
 static int talk_poll(struct talk *t, bool is_users_turn)
 {
 	struct pollfd fds[EDITOR_FDS + 1];
-	int rc = CLI_DONE;
+	int rc;
 
-	if (!is_users_turn) {
-		if (peer_poll(&t->peer, fds, 0, POLLIN, 0) > 0)
-			rc = show_unasked(t);
-		end_unasked(t);
-		return rc;
-	}
+	if (!is_users_turn)
+		return show_all_unasked(t);
 	if (!t->is_mid)
 		editor_show();
 	editor_fds(fds);
@@ -261,7 +275,7 @@ static int talk_poll(struct talk *t, bool is_users_turn)
 
 /*
  * Anything but EDITOR_LINE ends the conversation; EDITOR_NOTHING: the server
- * has closed, and *status is the exit status.
+ * has closed, or nothing can be shown, and *status is the exit status.
  */
 static enum editor_event talk_next_line(struct talk *t, const char **line,
 					size_t *len, int *status)
@@ -275,7 +289,7 @@ static enum editor_event talk_next_line(struct talk *t, const char **line,
 		if (event == EDITOR_LINE && *len == 0)
 			continue;
 		rc = talk_poll(t, event == EDITOR_NOTHING);
-		if (t->has_ended) {
+		if (t->has_ended || t->screen.error) {
 			*status = rc;
 			return EDITOR_NOTHING;
 		}

@@ -256,6 +256,14 @@ class NothingIsOverwritten(Fetching):
                                  "weir-client", path, "not a plain file",
                                  "-o -")
 
+    def test_nor_is_a_link_to_standard_output(self):
+        os.symlink("/dev/stdout", self.home + "/link")
+        with open(self.path, "wb") as file:
+            result = self.fetch(":1", "--force", path=self.home + "/link",
+                                stdout=file)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"use -o -", result.stderr)
+
     def test_a_file_that_came_meanwhile(self):
         stream = Stream()
         with PythonServer(stream) as server, subprocess.Popen(

@@ -13,10 +13,11 @@ import subprocess
 import tempfile
 import termios
 import threading
+import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, has_ipv6, in_a_network_of_its_own, main,
-                      program, read_all, read_exactly, reset, run,
+                      TestCase, has_ipv6, in_a_network_of_its_own, in_time,
+                      main, program, read_all, read_exactly, reset, run,
                       set_loopback, sleeps, until)
 
 TCP_FIN_WAIT1, TCP_CLOSING = 4, 11  # of the kernel
@@ -284,6 +285,16 @@ class Failures(TestCase):
             release.set()
         self.check_failure(result, "no progress from", server.address,
                            "300ms", "may be lost")
+
+    def test_the_time_counts_from_when_something_was_taken(self):
+        def body():
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                began = time.monotonic()
+                result = send("127.0.0.1:%d" % listener.getsockname()[1], "-t",
+                              "2s", input=b"x" * (32 << 20))
+                self.assertLess(time.monotonic() - began, 3.5)
+            self.check_failure(result, "no progress")
+        in_time(body)
 
     def check_lost(self, size, begin):
         """The kernel gives up sending a message of this size, once begin() has

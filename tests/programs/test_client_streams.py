@@ -324,6 +324,19 @@ class Closed(TestCase):
             with self.subTest(args=args):
                 self.check_failure(result, "cannot write to standard output")
 
+    def test_nor_while_nothing_is_typed(self):
+        def speaks(sock):
+            sock.sendall(b"news\n")
+            sock.recv(100)
+        for command in ["talk", "-B"], ["talk", "-l"], ["chat"]:
+            with PythonServer(speaks) as server, subprocess.Popen(
+                    [program("WEIR_CLIENT"), *command, server.address],
+                    stdin=PIPE, stderr=PIPE,
+                    preexec_fn=lambda: os.close(1)) as client:
+                self.assertEqual(client.wait(DEADLINE), 1)
+                self.assertIn(b"cannot write to standard output",
+                              client.stderr.read())
+
 
 if __name__ == "__main__":
     main()

@@ -3,8 +3,9 @@
 """weir-client talk as its users meet it: on a pipe, on a terminal, against
 our server, against the documents', and against servers that misbehave."""
 
+import contextlib
 import os
-import re
+import select
 import signal
 import socket
 import subprocess
@@ -12,9 +13,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, at_once, documents_server,
+                      TestCase, at_once, documents_server, freeze,
                       in_a_network_of_its_own, in_time, main, nobody, program,
-                      read_all, reset, run, until)
+                      read_all, reset, run, sleeps, until)
 
 PROMPT = b"Enter message: "
 
@@ -472,13 +473,40 @@ class Failures(TestCase):
     def test_all_that_came_before_a_reset_can_be_read(self):
         """Though our line is what finds that the server has gone."""
         ours, theirs = socket.socketpair()
+        fd = ours.fileno()
+        with ours, theirs, subprocess.Popen(
+                [program("WEIR_CLIENT"), "talk", "fd:%d" % fd, "-B"],
+                pass_fds=(fd,), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE) as client:
+            client.stdin.write(b"x" * 900000 + b"\n")
+            client.stdin.flush()
+            until(lambda: select.select([theirs], [], [], 0)[0] and
+                  sleeps(client.pid), "a line that does not fit")
+            freeze(client.pid)
+            try:
+                theirs.sendall(b"y" * 5000)
+                theirs.close()
+            finally:
+                client.send_signal(signal.SIGCONT)
+            self.assertEqual(client.stdout.read(), b"y" * 5000 + b"\n")
+            self.assertEqual(client.wait(DEADLINE), 1)
+            client.stderr.read()
+
+    def test_what_was_there_before_the_line_is_one_message(self):
+        ours, theirs = socket.socketpair()
         theirs.sendall(b"x" * 5000)
-        theirs.close()
+
+        def answer():
+            theirs.recv(100)
+            theirs.sendall(b"yes")
+            theirs.close()
+        thread = threading.Thread(target=answer)
+        thread.start()
         with ours:
             fd = ours.fileno()
             result = talk("fd:%d" % fd, b"hello\n", "-B", pass_fds=(fd,))
-        self.assertEqual(result.returncode, 1)
-        self.assertEqual(len(re.sub(rb"\s", b"", result.stdout)), 5000)
+        thread.join()
+        self.assertEqual(result.stdout, b"x" * 5000 + b"\nyes\n")
 
     def test_a_refusal_can_be_read(self):
         with Server("-m", "1", "--refusal", "busy, try later\n") as server:
@@ -679,6 +707,25 @@ class OnATerminal(TestCase):
             speak.set()
             user.expect(text + b"\r\n" + PROMPT)
             user.type(b"bye\n")
+            user.expect(b"closed the connection")
+            self.assertEqual(user.end(), 0)
+
+    def test_lines_in_quick_succession_leave_the_prompt(self):
+        def ticks(sock):
+            sock.sendall(BANNER)
+            heard = sock.recv(100)
+            sock.settimeout(0.01)
+            while heard != b"hi":
+                with contextlib.suppress(TimeoutError):
+                    heard = sock.recv(100)
+                sock.sendall(b"tick\n")
+        with PythonServer(ticks) as server, \
+                Terminal("talk", server.address) as user:
+            user.expect(PROMPT)
+            user.type(b"go\n")
+            for _ in range(5):
+                user.expect(b"tick\r\n" + PROMPT)
+            user.type(b"hi\n")
             user.expect(b"closed the connection")
             self.assertEqual(user.end(), 0)
 

@@ -3,8 +3,8 @@
 """The programs where the system denies them a call, as the filter of a
 container does, or a kernel or a file system that lacks it.
 
-Each call is denied with each of three errors, and with those that some file
-systems have instead.  A program then works, or ends
+Each call is denied with each of three errors, and flock(2) with ENOLCK, as on
+NFS without a lock service.  A program then works, or ends
 soon with status 1 or 2 and a line that says why; a server that runs but cannot
 serve says so in its log.  None waits without end, uses up a processor, or dies
 by a signal.

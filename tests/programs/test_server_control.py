@@ -360,6 +360,7 @@ class Reload(Base):
                 for word in words:
                     self.assertIn(word, why)
                 self.assertEqual(self.stats()["queue_length"], "50", text)
+            server.logs(rb" not reloaded: --file: .*none': No such file")
             os.unlink(self.config)
             self.assertIn("cannot read", self.refused("reload"))
             os.mkdir(self.config)
