@@ -15,12 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../cli/cli.h"
 #include "../cli/text.h"
 #include "out.h"
 
 /* Room for the end of a connection, with three Unix paths. */
-#define LOG_TEXT 1536
-#define LOG_LINE (LOG_TEXT + 64) /* with the time and the level */
+#define LOG_TEXT (CLI_ERROR_MOST + 512) /* why something was not done */
+#define LOG_LINE (LOG_TEXT + 64)	/* with the time and the level */
 
 static atomic_int journal_wanted = WEIR_LOG_INFO;
 static bool has_priorities; /* lines begin with <N>, as in sd-daemon(3) */

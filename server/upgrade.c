@@ -648,20 +648,32 @@ static void wait_for_end(const struct launch *l)
 		}
 }
 
+/* Also if it has said so after the stop had begun. */
+static bool has_said_ready(const struct launch *l)
+{
+	char said = 0;
+
+	return l->is_ready ||
+	       (recv(l->ours, &said, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+		said == 'R');
+}
+
 /*
- * One that was ready and has been told "K" closes its socket, and stops.  In a
- * stop of the whole group it has had a signal, too: another one would cut its
- * clients.
+ * One that is ready, and is told "K", begins a stop and closes its socket.  If
+ * the whole group is stopped it has had a signal, too: another one would cut
+ * its clients.
  */
 static bool stops_by_itself(const struct launch *l)
 {
 	struct pollfd p = { .fd = l->ours };
-	char said = 0;
+	int64_t until = clock_ms() + END_MS;
 
-	if (l->is_given || poll(&p, 1, LOOK_MS) <= 0)
+	if (l->is_given || !has_said_ready(l))
 		return false;
-	return l->is_ready ||
-	       (recv(l->ours, &said, 1, MSG_DONTWAIT) == 1 && said == 'R');
+	while (poll(&p, 1, LOOK_MS) <= 0)
+		if (clock_ms() >= until || is_stop_cut())
+			return false;
+	return true;
 }
 
 static struct end end_child(const struct launch *l)
@@ -735,8 +747,9 @@ static bool wait_for_successor(struct launch *l, char *why, size_t cap)
 
 	if (!wait_for(l, l->ours, why, cap))
 		return false;
-	l->is_ready = recv(l->ours, &said, 1, 0) == 1 && said == 'R';
-	if (l->is_ready && read_taken(l))
+	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R')
+		l->is_ready = read_taken(l);
+	if (l->is_ready)
 		return true;
 	if (said == 'F')
 		read_reason(l);
