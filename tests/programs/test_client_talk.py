@@ -711,9 +711,13 @@ class OnATerminal(TestCase):
             self.assertEqual(user.end(), 0)
 
     def test_lines_in_quick_succession_leave_the_prompt(self):
+        speak = threading.Event()
+
         def ticks(sock):
             sock.sendall(BANNER)
             heard = sock.recv(100)
+            sock.sendall(b"ok")
+            speak.wait(DEADLINE)  # until the reply has ended
             sock.settimeout(0.01)
             while heard != b"hi":
                 with contextlib.suppress(TimeoutError):
@@ -723,6 +727,8 @@ class OnATerminal(TestCase):
                 Terminal("talk", server.address) as user:
             user.expect(PROMPT)
             user.type(b"go\n")
+            user.expect(b"ok\r\n" + PROMPT)
+            speak.set()
             for _ in range(5):
                 user.expect(b"tick\r\n" + PROMPT)
             user.type(b"hi\n")
