@@ -231,8 +231,11 @@ def load_during(unit, where, *changes):
 
 
 def start_echo():
+    """A client is served before systemd knows that the server is ready."""
     systemctl("start", "weir-server@echo.socket")
-    return is_served(PASSED)
+    served = is_served(PASSED)
+    next_main_pid(ECHO, 0)
+    return served
 
 
 def change_under_load():
