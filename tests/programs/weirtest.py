@@ -523,7 +523,8 @@ class DocumentsClient:
 
 
 class PythonServer:
-    """A listener that gives every client to handler(sock) on a thread."""
+    """A listener that gives every client to handler(sock) on a thread, also
+    one that has connected just before the end."""
 
     waits = []  # seconds in which handlers were late or had no processor
 
@@ -539,23 +540,32 @@ class PythonServer:
         else:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self._listener.setblocking(False)
+        self._stop, self._stopped = socket.socketpair()
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
     def _accept(self):
+        waits = select.poll()
+        waits.register(self._listener, select.POLLIN)
+        waits.register(self._stopped, select.POLLIN)
+        is_over = False
         while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self._start(self._listener.accept()[0])
+            if is_over:
                 return
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(DEADLINE)
-            self._open.append(sock)
-            thread = threading.Thread(target=self._serve, args=(sock,),
-                                      daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            is_over = self._stopped.fileno() in dict(waits.poll())
+
+    def _start(self, sock):
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(DEADLINE)
+        self._open.append(sock)
+        thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self, sock):
         waited = waited_to_run()
@@ -569,10 +579,10 @@ class PythonServer:
         return self
 
     def __exit__(self, *unused):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._stop.sendall(b"x")
         self._acceptor.join(DEADLINE)
+        for sock in self._listener, self._stop, self._stopped:
+            sock.close()
         for sock in self._open:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
