@@ -51,7 +51,8 @@ set -e
 systemctl enable --now weir-server@echo.socket
 answer=$(echo hello | weir-client talk -lB 127.0.0.1:7007)
 [ "$answer" = hello ]
-systemctl is-active weir-server@echo.service
+# The server tells systemd that it is ready after it has begun to serve.
+until systemctl is-active weir-server@echo.service; do sleep 0.1; done
 systemctl show -p User,MainPID,StatusText weir-server@echo.service
 control=/run/weir-server-echo/control
 [ "$(stat -c %a $control)" = 600 ]
